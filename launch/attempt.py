@@ -1,0 +1,87 @@
+"""How an attempt ends: one message, one exit code, one attempt.json."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from launch.folder import write_json
+
+_NAME = "attempt.json"
+_HERE = Path(__file__).resolve().parent.parent
+_PATIENCE = 15.0  # seconds that a rank leaves rank 0 to say the same
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One start of a program: where its end is recorded, and what the end was.
+
+    Attributes:
+        folder: the run's folder once it is known.
+        step: the last step trained.
+        silent: nothing was attempted, so nothing is recorded.
+    """
+
+    folder: Path | None = None
+    step: int | None = None
+    state: str = "done"
+    message: str = ""
+    silent: bool = False
+    rank: int = field(default_factory=lambda: int(os.environ.get("RANK", "0")))
+
+    def record(self) -> None:
+        """Writes attempt.json into the run's folder, or runs/ before it is known, and to $REXNET_ATTEMPT."""
+        content = {"state": self.state, "message": self.message, "step": self.step}
+        places = [(self.folder or Path("runs")) / _NAME]
+        if wanted := os.environ.get("REXNET_ATTEMPT"):
+            places.append(Path(wanted))
+        for place in places:
+            try:
+                write_json(place, content)
+            except OSError as error:
+                print(f"{place} cannot be written: {error}", file=sys.stderr)
+
+
+def carry_out(work: Callable[[Attempt], None], *, attempt: Attempt) -> int:
+    """Does the work and returns the exit code: 0, 2 for a mistake of the user, 1 for a fault.
+
+    A mistake that every rank meets is said once: the other ranks wait for rank 0, whose end ends them.
+    """
+    try:
+        work(attempt)
+    except KeyboardInterrupt:
+        return _end(attempt, state="requeue", message="interrupted before the first step", code=130)
+    except Exception as error:
+        if _is_mistake(error):
+            return _end(attempt, state="user-error", message=str(error), code=2)
+        traceback.print_exc()
+        return _end(attempt, state="fault", message=f"{type(error).__name__}: {error}", code=1)
+    if attempt.rank == 0 and not attempt.silent:
+        attempt.record()
+    return 0
+
+
+def _is_mistake(error: Exception) -> bool:
+    """Whether the user can mend it: our own ValueErrors and what the file system refuses."""
+    if isinstance(error, FileNotFoundError | PermissionError | NotADirectoryError | FileExistsError):
+        return True
+    raised_in = Path(traceback.extract_tb(error.__traceback__)[-1].filename).resolve()
+    return isinstance(error, ValueError) and raised_in.is_relative_to(_HERE)
+
+
+def _end(attempt: Attempt, *, state: str, message: str, code: int) -> int:
+    attempt.state, attempt.message = state, message
+    if attempt.rank != 0:
+        time.sleep(_PATIENCE if state == "user-error" else 1.0)
+        if state == "user-error":
+            print(f"rank {attempt.rank}: {message}", file=sys.stderr)
+        return code
+    if state == "user-error":
+        print(f"{Path(sys.argv[0]).name}: {message}", file=sys.stderr)
+    attempt.record()
+    return code

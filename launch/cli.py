@@ -1,0 +1,123 @@
+"""From a command line to a run. No torch."""
+
+from __future__ import annotations
+
+import difflib
+import io
+import json
+import os
+import re
+from collections.abc import Sequence
+from contextlib import redirect_stderr
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import tyro
+
+from launch.config import Run, from_plain
+from launch.recipes import RECIPES
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Command:
+    """A run, and what to do with it."""
+
+    run: Run
+
+    dry_run: bool = False
+    """Print the resolved run, its steps, memory and hours, and end."""
+
+    smoke: bool = False
+    """Real data, 20 steps, a short evaluation, checkpoint, reload, 5 steps."""
+
+    profile: int = 0
+    """Train this many steps under torch's profiler, write a trace and a table, and end."""
+
+    fresh: bool = False
+    """Move an earlier run of the same folder aside and start anew."""
+
+
+class UsageError(ValueError):
+    """The command line cannot be understood; the message has been written for the user."""
+
+
+def read_command(argv: Sequence[str]) -> Command | None:
+    """Returns what `argv` asks for; None after `--list` or `--help`, which only print.
+
+    The first argument names a recipe, `demo` when there is none. `--from FILE` takes the run of a run.json
+    instead. Of many ranks, only rank 0 prints.
+
+    Raises:
+        UsageError: an argument is misspelt or has no meaning.
+    """
+    arguments = list(argv)
+    first = os.environ.get("RANK", "0") == "0"
+    if "--list" in arguments:
+        if first:
+            print("\n".join(f"{name:<12} {text}" for name, (text, _) in RECIPES.items()))
+        return None
+    default = _start(arguments)
+    complaint = io.StringIO()
+    try:
+        with redirect_stderr(complaint):
+            return tyro.cli(
+                Command,
+                args=arguments,
+                default=Command(run=default),
+                prog=f"launch/train.py {default.recipe}",
+                config=(tyro.conf.OmitArgPrefixes,),
+                console_outputs=first,
+            )
+    except SystemExit as end:
+        if not end.code:
+            return None
+        raise UsageError(_plain(complaint.getvalue())) from None
+
+
+def _start(arguments: list[str]) -> Run:
+    """Takes the recipe's name or `--from FILE` off the arguments and returns the run it stands for."""
+    if "--from" in arguments:
+        at = arguments.index("--from")
+        if at + 1 == len(arguments):
+            raise UsageError("--from wants the run.json of an earlier run: --from runs/NAME/run.json")
+        path = Path(arguments[at + 1])
+        del arguments[at : at + 2]
+        return _run_of_file(path)
+    if not arguments or arguments[0].startswith("-"):
+        return RECIPES["demo"][1]
+    name = arguments.pop(0)
+    if name not in RECIPES:
+        near = difflib.get_close_matches(name, RECIPES, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise UsageError(f"there is no recipe {name!r}; {hint}There are {', '.join(RECIPES)} (--list tells more)")
+    return RECIPES[name][1]
+
+
+def _run_of_file(path: Path) -> Run:
+    if path.is_dir():
+        path = path / "run.json"
+    if not path.is_file():
+        raise UsageError(f"--from {path}: there is no such file; it wants the run.json of an earlier run")
+    try:
+        run = from_plain(Run, json.loads(path.read_text())["run"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"--from {path}: this is not the run.json of a run ({error})") from None
+    return replace(run, out=None)
+
+
+def _plain(text: str) -> str:
+    """Returns tyro's boxed message as sentences."""
+    lines = (line.strip("╭╮╰╯─│ \n") for line in text.splitlines())
+    kept = [line for line in lines if line and not line.startswith(("For full helptext", "Argument helptext"))]
+    message = " ".join(kept[1:] if len(kept) > 1 else kept)
+    return re.sub(r"Error parsing run[.\w]*: ", "", message)
+
+
+def main_out(arguments: Sequence[str]) -> Path | None:
+    """Returns the --out of arguments that could not be understood otherwise."""
+    for i, argument in enumerate(arguments):
+        if argument == "--out" and i + 1 < len(arguments):
+            return Path(arguments[i + 1])
+        if argument.startswith("--out="):
+            return Path(argument.removeprefix("--out="))
+    return None

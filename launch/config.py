@@ -1,0 +1,118 @@
+"""A whole run as one value. No torch."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from launch.engine.config import OPERATION, Ema, Keeping, Numerics, Optim
+from pipeline.config import Augmentation, Evaluation, Feeding
+from rexnet.channels import TOTAL_STRIDE, variant_width
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Run:
+    """One training run."""
+
+    recipe: str = "custom"
+    """Name of the recipe this run started from."""
+
+    variant: str = "rexnet_1.0"
+    """The network: rexnet_ and its width."""
+
+    data: Path | None = field(default=None, metadata=OPERATION)
+    """Folder that holds train/ and val/ with one folder of images per class."""
+
+    out: Path | None = field(default=None, metadata=OPERATION)
+    """The run's folder. Default: runs/<recipe>-<hash of all that makes the run this run>."""
+
+    epochs: float = 90
+    """Passes over the train split."""
+
+    batch: int = 1024
+    """Images per optimizer step, over all GPUs."""
+
+    micro_batch: int | None = 64
+    """Images per forward pass. BatchNorm and mixup see these together, so it is part of the run. None: batch / GPUs
+    of the first start."""
+
+    seed: int = 0
+    """Of everything random."""
+
+    dropout: float = 0.2
+    """Probability of dropping a feature before the classifier."""
+
+    drop_path: float = 0.0
+    """Probability of dropping the last residual branch; earlier ones' rise to it in a line."""
+
+    optim: Optim = field(default_factory=Optim)
+    ema: Ema = field(default_factory=Ema)
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    evaluation: Evaluation = field(default_factory=Evaluation)
+    numerics: Numerics = field(default_factory=Numerics)
+    feeding: Feeding = field(default_factory=Feeding)
+    keeping: Keeping = field(default_factory=Keeping)
+
+    def __post_init__(self) -> None:
+        variant_width(self.variant)
+        size = self.augmentation.image_size
+        if size < TOTAL_STRIDE:
+            raise ValueError(
+                f"image-size is {size} pixels, but the network takes {TOTAL_STRIDE} or more: it shrinks an image "
+                f"{TOTAL_STRIDE}-fold (--image-size {TOTAL_STRIDE})"
+            )
+        if self.epochs <= 0:
+            raise ValueError(f"epochs is {self.epochs:g}, but must be positive")
+        if self.batch < 2 or (self.micro_batch is not None and self.micro_batch < 2):
+            raise ValueError("batch and micro-batch must be at least 2: BatchNorm needs two images")
+        for name in ("dropout", "drop_path"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name.replace('_', '-')} is a probability: at least 0 and below 1")
+
+
+def to_plain(value: Any) -> Any:
+    """Returns a configuration as values that JSON knows."""
+    if dataclasses.is_dataclass(value):
+        return {f.name: to_plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    return str(value) if isinstance(value, Path) else value
+
+
+def from_plain(kind: type, plain: Mapping[str, Any]) -> Any:
+    """Returns the configuration that `to_plain` was given.
+
+    Raises:
+        ValueError: a field is not known.
+    """
+    hints = typing.get_type_hints(kind)
+    values = {}
+    for name, value in plain.items():
+        if name not in hints:
+            raise ValueError(f"{name!r} is no setting of {kind.__name__}; there are {', '.join(hints)}")
+        hint = hints[name]
+        if dataclasses.is_dataclass(hint):
+            assert isinstance(hint, type)
+            values[name] = from_plain(hint, value)
+        else:
+            values[name] = Path(value) if Path in typing.get_args(hint) and value is not None else value
+    return kind(**values)
+
+
+def identity_fields(value: Any) -> Any:
+    """Returns what of a configuration makes the run this run, as values that JSON knows."""
+    if not dataclasses.is_dataclass(value):
+        return to_plain(value)
+    kept = (f for f in dataclasses.fields(value) if not f.metadata.get("operation"))
+    fields = {f.name: identity_fields(getattr(value, f.name)) for f in kept}
+    return {name: field for name, field in fields.items() if field != {}}
+
+
+def identity(run: Run, *, train: str, val: str) -> str:
+    """Returns the hash [8 hex digits] of a run's identity fields and its data sets' identities."""
+    content = json.dumps([identity_fields(run), train, val], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()[:8]

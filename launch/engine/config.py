@@ -1,0 +1,83 @@
+"""What the engine can be told: plain dataclasses, no torch.
+
+A field whose metadata says `operation` is how a run is carried out; all others are part of its identity.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+OPERATION = {"operation": True}
+"""Field metadata: may change between two attempts at the same run."""
+
+Precision = Literal["auto", "fp16", "bf16", "fp32"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Optim:
+    """SGD with Nesterov momentum, and the learning rate's course."""
+
+    lr: float = 1.0
+    """Peak learning rate, for the whole batch as given; nothing rescales it."""
+
+    momentum: float = 0.9
+    """Nesterov momentum."""
+
+    weight_decay: float = 2e-5
+    """Weight decay of convolutions and the classifier; norms and biases have none."""
+
+    warmup: float = 5.0
+    """Epochs in which the learning rate rises in a line to its peak."""
+
+    label_smoothing: float = 0.1
+    """Share of the target spread over all classes (https://arxiv.org/abs/1512.00567)."""
+
+    clip: float = 0.0
+    """Largest norm of the whole gradient; 0 is without clipping."""
+
+    def __post_init__(self) -> None:
+        if self.lr <= 0:
+            raise ValueError(f"lr is {self.lr:g}, but must be positive")
+        if not 0 <= self.momentum < 1:
+            raise ValueError(f"momentum is {self.momentum:g}, but must be at least 0 and below 1")
+        if self.weight_decay < 0 or self.warmup < 0 or self.clip < 0:
+            raise ValueError("weight-decay, warmup and clip must not be negative")
+        if not 0 <= self.label_smoothing < 1:
+            raise ValueError(f"label-smoothing is {self.label_smoothing:g}, but must be in [0, 1)")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ema:
+    """The exponential moving average of the weights."""
+
+    half_life: float = 0.5
+    """Epochs after which an old weight counts half."""
+
+    def __post_init__(self) -> None:
+        if self.half_life <= 0:
+            raise ValueError(f"half-life is {self.half_life:g} epochs, but must be positive")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Numerics:
+    """How the arithmetic is done."""
+
+    precision: Precision = "auto"
+    """auto: fp16 on V100 and T4 (sm_70 to sm_75), bf16 from sm_80 on, fp32 on CPU."""
+
+    scale: float = 65536.0
+    """First loss scale of fp16; the other precisions scale by 1."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Keeping:
+    """What is written down, and when."""
+
+    log_every: int = field(default=50, metadata=OPERATION)
+    """Steps between two lines of metrics; the loop waits for the device only there."""
+
+    checkpoint_minutes: float = field(default=10.0, metadata=OPERATION)
+    """Minutes after which the next line of metrics comes with a checkpoint; every epoch's end does too."""
+
+    def __post_init__(self) -> None:
+        if self.log_every < 1 or self.checkpoint_minutes < 0:
+            raise ValueError("log-every must be at least 1 and checkpoint-minutes not negative")

@@ -1,0 +1,112 @@
+"""The run, read top to bottom."""
+
+import time
+from collections.abc import Callable, Mapping
+
+from torch import nn
+
+from launch.engine.config import Ema, Keeping, Optim
+from launch.engine.course import Course
+from launch.engine.meter import Meter, Waiting
+from launch.engine.metrics import Score
+from launch.engine.ports import Record, Tracker, TrainBatches
+from launch.engine.preemption import StopRequest
+from launch.engine.schedule import ema_decay, learning_rate
+from launch.engine.step import Step
+
+
+class Loop:
+    """Trains a state along a course.
+
+    Args:
+        batches: the stream of this rank's micro-batches.
+        score: evaluates a model over all ranks.
+        save: writes a checkpoint; only rank 0's does anything.
+        references: published figures that stand beside every evaluation.
+        restarts: how often the run was taken up again.
+    """
+
+    def __init__(
+        self,
+        course: Course,
+        step: Step,
+        *,
+        optim: Optim,
+        ema: Ema,
+        keeping: Keeping,
+        batches: TrainBatches,
+        score: Callable[[nn.Module], Score],
+        save: Callable[[], None],
+        tracker: Tracker,
+        stop: StopRequest,
+        references: Mapping[str, float],
+        restarts: int,
+    ):
+        self.course, self.step, self.state = course, step, step.state
+        self.optim, self.ema, self.keeping = optim, ema, keeping
+        self.batches, self.score, self.save = batches, score, save
+        self.tracker, self.stop, self.references, self.restarts = tracker, stop, references, restarts
+
+    def run(self, *, until: int | None = None) -> bool:
+        """Trains up to the course's end, or step `until`; returns whether it was told to stop earlier."""
+        course, state = self.course, self.state
+        end = course.steps if until is None else min(until, course.steps)
+        if state.step >= end:
+            return False
+        stream = self.batches(from_step=state.step, to_step=end)
+        waiting = Waiting(stream)
+        meter = Meter(self.step, waiting)
+        saved = time.monotonic()
+        while state.step < end:
+            lr = learning_rate(
+                self.optim, step=state.step, steps=course.steps, steps_per_epoch=course.steps_per_epoch
+            )
+            decay = ema_decay(self.ema, step=state.step, steps_per_epoch=course.steps_per_epoch)
+            self.step(waiting, lr=lr, decay=decay)
+            if not (course.is_boundary(state.step) or state.step == end):
+                continue
+            metrics, told = meter.read(stop=self.stop.asked)
+            self.tracker.write(self.train_record(metrics, lr=lr))
+            epoch_over = course.ends_epoch(state.step)
+            if epoch_over and not told:
+                self.tracker.write(self.eval_record(self.score(state.average.model), weights="ema"))
+            due = time.monotonic() - saved >= 60 * self.keeping.checkpoint_minutes
+            if epoch_over or told or due:
+                self.save()
+                saved = time.monotonic()
+            if told:
+                return True
+            meter.restart()
+        return False
+
+    def train_record(self, metrics: Mapping[str, float], *, lr: float) -> Record:
+        """Returns the line of metrics.jsonl for training since the last line."""
+        return self._line("train") | metrics | {"train/lr": lr, "health/restarts": self.restarts}
+
+    def eval_record(self, score: Score, *, weights: str) -> Record:
+        """Returns the line of metrics.jsonl for one evaluation, beside the published figures."""
+        figures: dict[str, float | int | str] = {
+            "weights": weights,
+            "eval/acc1": score.acc1,
+            "eval/acc5": score.acc5,
+            "eval/loss": score.loss,
+            "eval/images": score.images,
+        }
+        figures |= self.references
+        if "official/acc1" in self.references:
+            figures["gap/acc1"] = score.acc1 - self.references["official/acc1"]
+        return self._line("eval") | figures
+
+    def event(self, name: str, **facts: str | int | float) -> Record:
+        """Returns a line of metrics.jsonl that says what happened."""
+        return self._line("event") | {"event": name} | facts
+
+    def _line(self, kind: str) -> dict[str, float | int | str]:
+        seen = self.state.step * self.course.batch
+        return {
+            "step": self.state.step,
+            "epoch": seen / self.course.images,
+            "images_seen": seen,
+            "kind": kind,
+            "time": time.time(),
+        }

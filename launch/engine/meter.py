@@ -1,0 +1,66 @@
+"""What the loop measures between two lines of metrics."""
+
+import time
+from collections.abc import Iterator
+
+import torch
+import torch.distributed as dist
+
+from launch.engine.ports import MicroBatch
+from launch.engine.step import TOTALS, Step
+
+
+class Waiting:
+    """Passes micro-batches on and adds up the seconds spent waiting for them."""
+
+    def __init__(self, batches: Iterator[MicroBatch]):
+        self.batches = batches
+        self.seconds = 0.0
+
+    def __iter__(self) -> Iterator[MicroBatch]:
+        return self
+
+    def __next__(self) -> MicroBatch:
+        start = time.perf_counter()
+        batch = next(self.batches)
+        self.seconds += time.perf_counter() - start
+        return batch
+
+
+class Meter:
+    """Turns the step's totals into metrics; reading them is the loop's only wait for the device."""
+
+    def __init__(self, step: Step, waiting: Waiting):
+        self.step = step
+        self.waiting = waiting
+        self.skipped = 0
+        self.restart()
+
+    def restart(self) -> None:
+        """Starts the clock anew, after work that is not training."""
+        self.started = time.perf_counter()
+        self.waiting.seconds = 0.0
+
+    def read(self, *, stop: bool) -> tuple[dict[str, float], bool]:
+        """Returns the metrics since the last reading, over all ranks, and whether any rank is to stop."""
+        elapsed = time.perf_counter() - self.started
+        own = torch.tensor([float(stop), self.waiting.seconds / elapsed], dtype=torch.float64)
+        vector = torch.cat([self.step.totals, own.to(self.step.totals.device)])
+        dist.all_reduce(vector)
+        ranks = dist.get_world_size()
+        *totals, stops, waits = vector.tolist()
+        loss, hits, images, skipped = totals
+        assert len(totals) == len(TOTALS) and images > 0
+        elapsed = time.perf_counter() - self.started
+        self.skipped += round(skipped / ranks)
+        self.step.totals.zero_()
+        self.restart()
+        return {
+            "train/loss": loss / images,
+            "train/acc1": 100 * hits / images,
+            "speed/images_per_s": images / elapsed,
+            "speed/data_wait": waits / ranks,
+            "health/skipped_steps": self.skipped,
+            "health/grad_norm": float(self.step.gradient_norm),
+            "health/loss_scale": self.step.state.scaler.get_scale(),
+        }, stops > 0

@@ -1,0 +1,115 @@
+"""Exact top-1 and top-5 over a whole data set, however many processes share it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from launch.engine.ports import EvalBatches
+
+_TOP = 5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Score:
+    """The result of one evaluation. Accuracies in percent; `loss` is the mean cross-entropy."""
+
+    hits1: int
+    hits5: int
+    images: int
+    loss: float
+
+    @property
+    def acc1(self) -> float:
+        """Acc@1 in percent."""
+        return 100 * self.hits1 / self.images
+
+    @property
+    def acc5(self) -> float:
+        """Acc@5 in percent."""
+        return 100 * self.hits5 / self.images
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Predictions:
+    """What was predicted: ids [N], labels [N], top-5 classes and their probabilities [N, 5], sorted by id."""
+
+    ids: np.ndarray
+    labels: np.ndarray
+    top5: np.ndarray
+    probabilities: np.ndarray
+
+
+def label_ranks(logits: Tensor, labels: Tensor) -> Tensor:
+    """Returns [B] int64: how many classes stand before the label's in logits [B, C].
+
+    Equal logits are ordered by class, so a constant output is no hit but for class 0; where the label's
+    logit is not a number, every class stands before it.
+    """
+    own = logits.gather(1, labels[:, None])
+    classes = torch.arange(logits.shape[1], device=logits.device)
+    behind = (logits < own) | ((logits == own) & (classes >= labels[:, None]))
+    return (~behind).sum(dim=1)
+
+
+@torch.no_grad()
+def evaluate(
+    model: nn.Module,
+    batches: EvalBatches,
+    *,
+    images: int,
+    device: torch.device,
+    group: dist.ProcessGroup,
+    keep: bool = False,
+) -> tuple[Score, Predictions | None]:
+    """Evaluates `model` in fp32 on this rank's batches and adds all ranks up.
+
+    Args:
+        images: how many images all ranks together must have seen.
+        group: connects the hosts' memory.
+        keep: whether rank 0 also returns every prediction.
+
+    Raises:
+        RuntimeError: another number of images was seen.
+    """
+    training = model.training
+    model.eval()
+    counts = torch.zeros(3, dtype=torch.int64, device=device)
+    losses = torch.zeros((), dtype=torch.float64, device=device)
+    kept: list[tuple[np.ndarray, ...]] = []
+    for batch in batches():
+        logits = model(batch.images)
+        ranks = label_ranks(logits, batch.labels)
+        counts[0] += (ranks < 1).sum()
+        counts[1] += (ranks < _TOP).sum()
+        counts[2] += len(ranks)
+        losses += F.cross_entropy(logits, batch.labels, reduction="sum")
+        if keep:
+            top = logits.softmax(dim=1).topk(min(_TOP, logits.shape[1]))
+            kept.append((batch.ids, batch.labels.cpu().numpy(), top.indices.cpu().numpy(), top.values.cpu().numpy()))
+    model.train(training)
+    counts, losses = counts.cpu(), losses.cpu()
+    dist.all_reduce(counts, group=group)
+    dist.all_reduce(losses, group=group)
+    hits1, hits5, seen = (int(value) for value in counts.tolist())
+    if seen != images:
+        raise RuntimeError(f"the evaluation saw {seen} images, but there are {images}")
+    score = Score(hits1=hits1, hits5=hits5, images=seen, loss=float(losses) / seen)
+    return score, _gather(kept, group=group) if keep else None
+
+
+def _gather(kept: list[tuple[np.ndarray, ...]], *, group: dist.ProcessGroup) -> Predictions | None:
+    first = dist.get_rank() == 0
+    everybody: list[list[tuple[np.ndarray, ...]]] | None = [[] for _ in range(dist.get_world_size())] if first else None
+    dist.gather_object(kept, everybody, dst=0, group=group)
+    if everybody is None:
+        return None
+    parts = [part for rank in everybody for part in rank]
+    ids, labels, top5, probabilities = (np.concatenate(column) for column in zip(*parts, strict=True))
+    order = np.argsort(ids)
+    return Predictions(
+        ids=ids[order], labels=labels[order], top5=top5[order], probabilities=probabilities[order].astype(np.float32)
+    )

@@ -1,0 +1,43 @@
+"""What the engine asks of its neighbours, as Protocols."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
+
+from torch import Tensor
+
+Record = Mapping[str, float | int | str]
+"""One line of metrics.jsonl: step, epoch, images_seen, kind, time and the metrics of that kind."""
+
+
+class MicroBatch(Protocol):
+    """Images [B, 3, H, W], labels and partners' labels [B], the weight of `labels` [B], ids [B]."""
+
+    @property
+    def images(self) -> Tensor: ...
+    @property
+    def labels(self) -> Tensor: ...
+    @property
+    def labels_b(self) -> Tensor: ...
+    @property
+    def weight(self) -> Tensor: ...
+    @property
+    def ids(self) -> Any: ...
+
+
+class TrainBatches(Protocol):
+    """The endless stream of this rank's micro-batches, addressed by the step."""
+
+    def __call__(self, *, from_step: int, to_step: int) -> Iterator[MicroBatch]: ...
+
+
+class EvalBatches(Protocol):
+    """One pass over this rank's evaluation batches."""
+
+    def __call__(self) -> Iterator[MicroBatch]: ...
+
+
+class Tracker(Protocol):
+    """Where metrics go. `close` says how the attempt ended: done, requeue or fault."""
+
+    def write(self, record: Record) -> None: ...
+    def close(self, *, state: str) -> None: ...

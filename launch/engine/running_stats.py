@@ -1,0 +1,59 @@
+"""BatchNorm's running statistics as one flat tensor that moves once per optimizer step.
+
+With n micro-batches on a rank, the k-th (from 1) uses momentum (m/n) / (1 - (n-k) m/n); the statistics
+then have moved by m towards the mean over the n micro-batches, and one all-reduce averages the ranks. So
+the statistics are those of all micro-batches, in whatever way these are spread over ranks.
+"""
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+
+class RunningStats:
+    """The running means and variances of a model, made views of one flat tensor.
+
+    Attributes:
+        values: all means and variances, [sum of 2 * channels].
+        counts: all `num_batches_tracked`, [norms] int64; they count optimizer steps.
+    """
+
+    def __init__(self, model: nn.Module):
+        self.norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
+        assert self.norms, "the network has no BatchNorm"
+        self.momentum = self.norms[0].momentum
+        assert self.momentum is not None
+        assert all(norm.momentum == self.momentum for norm in self.norms)
+        buffers = [b for norm in self.norms for b in (norm.running_mean, norm.running_var)]
+        self.values = torch.cat([b for b in buffers if b is not None])
+        self.counts = torch.stack([n.num_batches_tracked for n in self.norms if n.num_batches_tracked is not None])
+        start = 0
+        for i, norm in enumerate(self.norms):
+            size = norm.num_features
+            norm.running_mean = self.values[start : start + size]
+            norm.running_var = self.values[start + size : start + 2 * size]
+            norm.num_batches_tracked = self.counts[i]
+            start += 2 * size
+
+    def share_momentum(self, k: int, n: int) -> None:
+        """Sets the momentum for the k-th (from 1) of n micro-batches."""
+        assert self.momentum is not None
+        share = self.momentum / n
+        for norm in self.norms:
+            norm.momentum = share / (1 - (n - k) * share)
+
+    def snapshot(self) -> tuple[Tensor, Tensor]:
+        """Returns copies of values and counts."""
+        return self.values.clone(), self.counts.clone()
+
+    def restore(self, before: tuple[Tensor, Tensor]) -> None:
+        """Takes values and counts back to a snapshot."""
+        self.values.copy_(before[0])
+        self.counts.copy_(before[1])
+
+    def settle(self, before: tuple[Tensor, Tensor], *, skipped: Tensor) -> None:
+        """Ends an optimizer step: averages the ranks, or, where `skipped` [] is true, takes all back."""
+        self.values.div_(dist.get_world_size())
+        dist.all_reduce(self.values)
+        self.values.copy_(torch.where(skipped, before[0], self.values))
+        self.counts.copy_(torch.where(skipped, before[1], before[1] + 1))

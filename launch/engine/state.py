@@ -1,0 +1,60 @@
+"""All that changes during training, and nothing that does not."""
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from launch.engine.optimizer import load_optimizer
+from launch.engine.running_stats import RunningStats
+
+
+class Average:
+    """The exponential moving average of a model's weights and running statistics."""
+
+    def __init__(self, model: nn.Module):
+        self.model = copy.deepcopy(model).eval().requires_grad_(False)
+        self.stats = RunningStats(self.model)
+        self.weights = list(self.model.parameters())
+
+    @torch.no_grad()
+    def update(self, model: nn.Module, stats: RunningStats, *, decay: float, skipped: Tensor) -> None:
+        """Moves towards `model` by 1 - decay, or stays where `skipped` [] is true."""
+        share = (1 - decay) * (~skipped).to(stats.values.dtype)
+        averages = [*self.weights, self.stats.values]
+        distances = torch._foreach_sub([*model.parameters(), stats.values], averages)
+        torch._foreach_mul_(distances, share)
+        torch._foreach_add_(averages, distances)
+        self.stats.counts.copy_(stats.counts)
+
+
+@dataclass(slots=True)
+class TrainState:
+    """A training run at one moment; `step`, the optimizer steps taken, is its only clock."""
+
+    model: nn.Module
+    stats: RunningStats
+    average: Average
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    step: int = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns tensors and plain values only."""
+        return {
+            "step": self.step,
+            "model": self.model.state_dict(),
+            "ema": self.average.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+        }
+
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        """Takes the state over, in the memory format that this state has."""
+        self.step = saved["step"]
+        self.model.load_state_dict(saved["model"])
+        self.average.model.load_state_dict(saved["ema"])
+        load_optimizer(self.optimizer, saved["optimizer"])
+        self.scaler.load_state_dict(saved["scaler"])

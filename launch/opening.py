@@ -1,0 +1,88 @@
+"""From a run to an open session: data found and checked, batch laid out, process group joined."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+
+from launch.attempt import Attempt
+from launch.config import Run, identity
+from launch.engine.distributed import Place, find_place, join
+from launch.folder import RunFolder, run_folder
+from launch.plan import make_plan
+from launch.session import Data, Session
+from launch.track.terminal import Terminal
+from pipeline.index import open_splits
+from pipeline.synthetic import demo_folder
+
+Say = Callable[[str], None]
+
+_DEMO = (
+    "This is the demo: ReXNet-1.0 learns drawn shapes. To train on ImageNet: "
+    "torchrun --nproc-per-node=gpu launch/train.py rexnet_1.0 --data /path/to/imagenet"
+)
+
+
+def open_terminal(place: Place) -> tuple[Terminal | None, Say]:
+    """Returns rank 0's terminal and the way to say a line; other ranks say nothing."""
+    if not place.first:
+        return None, lambda line: None
+    terminal = Terminal()
+    return terminal, terminal.say
+
+
+def open_data(run: Run, *, say: Say) -> Data:
+    """Opens the run's data set, the embedded one for the demo.
+
+    Raises:
+        ValueError, FileNotFoundError: there is none, or it is not laid out as it must be.
+    """
+    if run.data is None and run.recipe != "demo":
+        raise ValueError(
+            f"recipe {run.recipe} needs a data set: --data DIR, a folder that holds train/ and val/ with one folder "
+            "of images per class"
+        )
+    if run.data is None:
+        say(_DEMO)
+    train, val = open_splits(demo_folder(say=say) if run.data is None else run.data.expanduser(), say=say)
+    return Data(train=train, val=val)
+
+
+def open_session(run: Run, attempt: Attempt, *, say: Say, suffix: str = "") -> tuple[Session, RunFolder]:
+    """Opens data and run folder and joins the process group; all that a user can mend is found before that.
+
+    Args:
+        suffix: ends the folder's name, for what is not the run itself.
+
+    Raises:
+        ValueError, FileNotFoundError: of the data, or the batch does not fit the world.
+    """
+    place = find_place()
+    make_plan(run, nodes=place.nodes, ranks=place.world_size)
+    _check_decode(run)
+    data = open_data(run, say=say)
+    key = identity(run, train=data.train.identity, val=data.val.identity)
+    path = run_folder(run, identity=key)
+    folder = RunFolder(path.with_name(path.name + suffix))
+    attempt.folder = folder.path
+    facts = folder.facts()
+    if run.micro_batch is None and facts is not None:
+        run = replace(run, micro_batch=facts["plan"]["micro_batch"])
+    plan = make_plan(run, nodes=place.nodes, ranks=place.world_size)
+    world = join(place)
+    say(str(plan))
+    session = Session(run, plan=plan, data=data, world=world, identity=key)
+    say(f"{session.device_name} x {place.world_size}, {session.precision}, {len(data.train)} training images")
+    visible = torch.cuda.device_count()
+    if place.local_world_size < visible:
+        say(
+            f"{visible} GPUs are visible, but {place.local_world_size} used; torchrun --nproc-per-node=gpu uses all of them"
+        )
+    return session, folder
+
+
+def _check_decode(run: Run) -> None:
+    if run.feeding.decode == "gpu" and not torch.cuda.is_available():
+        raise ValueError("--decode gpu wants a GPU, but none is visible; take --decode cpu or auto")

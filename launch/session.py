@@ -1,0 +1,181 @@
+"""A run put together: network, optimizer, input, trackers and the engine's loop over them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from torch import nn
+
+from launch.config import Run
+from launch.engine.course import Course
+from launch.engine.distributed import World
+from launch.engine.loop import Loop
+from launch.engine.metrics import Predictions, Score, evaluate
+from launch.engine.optimizer import make_optimizer
+from launch.engine.ports import MicroBatch, Tracker
+from launch.engine.preemption import StopRequest
+from launch.engine.running_stats import RunningStats
+from launch.engine.state import Average, TrainState
+from launch.engine.step import Step, choose_precision, make_scaler
+from launch.plan import Plan
+from pipeline.graph import place
+from pipeline.hashing import draw_seed
+from pipeline.index import Index, is_imagenet_1k
+from pipeline.loader import Batch, Share, eval_batches, train_batches
+from rexnet.model import create_model
+from rexnet.published import published
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Data:
+    """The two splits of a data set, and whether they are ImageNet-1k."""
+
+    train: Index
+    val: Index
+
+    @property
+    def is_imagenet(self) -> bool:
+        """Whether published accuracies may stand beside ours."""
+        return is_imagenet_1k(self.train, self.val)
+
+
+class Session:
+    """What one start of a run works with. Every rank has one."""
+
+    def __init__(self, run: Run, *, plan: Plan, data: Data, world: World, identity: str):
+        self.run, self.plan, self.data, self.world, self.identity = run, plan, data, world, identity
+        self.precision = choose_precision(run.numerics, world.device)
+        self.course = Course(
+            batch=plan.batch, images=len(data.train), epochs=run.epochs, log_every=run.keeping.log_every
+        )
+        rank = world.place.rank
+        self.share = Share(
+            batch=plan.batch, micro_batch=plan.micro_batch, rank=rank, world_size=world.place.world_size
+        )
+
+    @property
+    def device_name(self) -> str:
+        """What the training device calls itself."""
+        device = self.world.device
+        return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
+
+    def found(self) -> dict[str, str]:
+        """Returns what `auto` came to mean here."""
+        device = self.world.device
+        return {
+            "device": device.type,
+            "precision": self.precision,
+            "decode": place(device, decode=self.run.feeding.decode).decoder,
+        }
+
+    def new_state(self) -> TrainState:
+        """Returns the state before the first step; the weights follow from the seed alone."""
+        run, device = self.run, self.world.device
+        torch.manual_seed(run.seed)
+        model = create_model(
+            run.variant,
+            num_classes=len(self.data.train.classes),
+            dropout=run.dropout,
+            drop_path=run.drop_path,
+        )
+        model = model.to(device=device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        average = Average(model)
+        return TrainState(
+            model=model,
+            stats=RunningStats(model),
+            average=average,
+            optimizer=make_optimizer(model, run.optim),
+            scaler=make_scaler(self.precision, device=device, scale=run.numerics.scale),
+        )
+
+    def new_step(self, state: TrainState) -> Step:
+        """Returns the settled optimizer step over `state`."""
+        step = Step(
+            state,
+            optim=self.run.optim,
+            precision=self.precision,
+            device=self.world.device,
+            accumulation=self.plan.accumulation,
+            first_micro_batch=self.world.place.rank * self.plan.accumulation,
+            draw_seed=lambda step, micro_batch: draw_seed(seed=self.run.seed, step=step, micro_batch=micro_batch),
+        )
+        step.settle(self._constant_batch())
+        return step
+
+    def new_loop(
+        self, step: Step, *, tracker: Tracker, save: Callable[[], None], stop: StopRequest, restarts: int
+    ) -> Loop:
+        """Returns the loop that trains `step`'s state."""
+        return Loop(
+            self.course,
+            step,
+            optim=self.run.optim,
+            ema=self.run.ema,
+            keeping=self.run.keeping,
+            batches=self.train_batches,
+            score=lambda model: self.score(model)[0],
+            save=save,
+            tracker=tracker,
+            stop=stop,
+            references=self.references(),
+            restarts=restarts,
+        )
+
+    def train_batches(self, *, from_step: int, to_step: int) -> Iterator[MicroBatch]:
+        """Yields this rank's micro-batches of the steps from_step .. to_step - 1."""
+        return train_batches(
+            self.data.train,
+            augmentation=self.run.augmentation,
+            feeding=self.run.feeding,
+            seed=self.run.seed,
+            share=self.share,
+            device=self.world.device,
+            image_size=lambda step: self.run.augmentation.image_size,
+            from_step=from_step,
+            to_step=to_step,
+            processes=self.world.place.local_world_size,
+        )
+
+    def score(self, model: nn.Module, *, keep: bool = False) -> tuple[Score, Predictions | None]:
+        """Evaluates `model` on every validation image."""
+        place = self.world.place
+        batches = partial(
+            eval_batches,
+            self.data.val,
+            evaluation=self.run.evaluation,
+            feeding=self.run.feeding,
+            rank=place.rank,
+            world_size=place.world_size,
+            device=self.world.device,
+            image_size=self.run.augmentation.image_size,
+            processes=place.local_world_size,
+        )
+        return evaluate(
+            model,
+            batches,
+            images=len(self.data.val),
+            device=self.world.device,
+            group=self.world.host_group,
+            keep=keep,
+        )
+
+    def references(self) -> dict[str, float]:
+        """Returns the published accuracies that stand beside ours; none where the data is not ImageNet-1k."""
+        figures = published(self.run.variant) if self.data.is_imagenet else None
+        return {"official/acc1": figures.acc1, "official/acc5": figures.acc5} if figures else {}
+
+    def _constant_batch(self) -> Batch:
+        size, count, device = self.run.augmentation.image_size, self.plan.micro_batch, self.world.device
+        images = torch.zeros(count, 3, size, size, device=device)
+        labels = torch.zeros(count, dtype=torch.int64, device=device)
+        return Batch(
+            images=images.contiguous(memory_format=torch.channels_last),
+            labels=labels,
+            labels_b=labels,
+            weight=torch.ones(count, device=device),
+            ids=np.zeros(count, dtype=np.int64),
+        )

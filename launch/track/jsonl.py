@@ -1,0 +1,64 @@
+"""metrics.jsonl: every record of a run, one JSON object a line."""
+
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+from launch.engine.ports import Record
+
+
+class Jsonl:
+    """Appends records to a file, each line flushed as it is written.
+
+    A resumed run goes back to its checkpoint's step, and so does the file: records past `resume_step` are
+    dropped before the first new one is written, by an atomic rewrite. A line torn by a crash is dropped too.
+
+    Args:
+        path: the file; its folder must exist.
+        resume_step: optimizer steps taken by the state that training starts from; 0 for a fresh one.
+
+    Attributes:
+        kept: the records that were kept from earlier attempts, in order.
+    """
+
+    def __init__(self, path: Path, *, resume_step: int = 0) -> None:
+        self.kept = tuple(_cut_back(path, resume_step=resume_step))
+        self._file = path.open("a", encoding="utf-8")
+
+    def write(self, record: Record) -> None:
+        """Appends `record`. A number that is not finite, which JSON cannot say, becomes null."""
+        finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in record.items()}
+        self._file.write(json.dumps(finite, allow_nan=False) + "\n")
+        self._file.flush()
+
+    def close(self, *, state: str) -> None:
+        self._file.close()
+
+
+def _cut_back(path: Path, *, resume_step: int) -> list[dict[str, Any]]:
+    if not path.exists():
+        return []
+    before = path.read_bytes()
+    kept = [r for r in map(_record, before.splitlines(keepends=True)) if r and r["step"] <= resume_step]
+    after = "".join(json.dumps(r) + "\n" for r in kept).encode()
+    if after != before:
+        whole = path.with_name(path.name + ".tmp")
+        with whole.open("wb") as file:
+            file.write(after)
+            file.flush()
+            os.fsync(file.fileno())
+        whole.replace(path)
+    return kept
+
+
+def _record(line: bytes) -> dict[str, Any] | None:
+    """The record of a line; None where a crash has left less than a whole one."""
+    if not line.endswith(b"\n"):
+        return None
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) and isinstance(record.get("step"), int) else None

@@ -1,0 +1,32 @@
+"""Where a run stands: its last and its best evaluation."""
+
+from launch.engine.ports import Record
+
+
+class Summary:
+    """The last and the best evaluation of a run, over all its attempts.
+
+    Attributes:
+        values: last/acc1, last/acc5, best/acc1, best/acc5 and best_epoch, and where the records have them
+            official/acc1, official/acc5 and gap/acc1; in percent.
+        averaged: whether the EMA weights have been evaluated; from then on the trained weights do not count.
+    """
+
+    def __init__(self) -> None:
+        self.values: dict[str, float] = {}
+        self.averaged = False
+
+    def add(self, record: Record) -> None:
+        if record.get("kind") != "eval" or not isinstance(acc1 := record.get("eval/acc1"), int | float):
+            return
+        if record.get("weights") == "ema":
+            self.averaged = True
+        elif self.averaged:
+            return
+        acc5 = float(record.get("eval/acc5", float("nan")))
+        self.values |= {"last/acc1": float(acc1), "last/acc5": acc5}
+        if acc1 >= self.values.get("best/acc1", -1.0):
+            self.values |= {"best/acc1": float(acc1), "best/acc5": acc5, "best_epoch": float(record["epoch"])}
+        for name in ("official/acc1", "official/acc5", "gap/acc1"):
+            if name in record:
+                self.values[name] = float(record[name])

@@ -1,0 +1,50 @@
+"""Trains ReXNet: `torchrun launch/train.py [RECIPE] [--data DIR] ...`; without a recipe, the demo."""
+
+import sys
+from pathlib import Path
+
+if __name__ == "__main__":  # run as a file: put the repository, not launch/, first on the path
+    here = Path(__file__).resolve().parent
+    sys.path[:] = [str(here.parent), *(p for p in sys.path if Path(p).resolve() != here)]
+
+from launch.attempt import Attempt, carry_out
+from launch.cli import main_out, read_command
+
+
+def main(argv: list[str]) -> int:
+    """Returns the exit code."""
+    attempt = Attempt(folder=main_out(argv))
+    return carry_out(lambda attempt: work(argv, attempt), attempt=attempt)
+
+
+def work(argv: list[str], attempt: Attempt) -> None:
+    """Does what the arguments ask for."""
+    command = read_command(argv)
+    if command is None:
+        attempt.silent = True
+    elif command.dry_run:
+        from launch.estimate import dry_run
+
+        attempt.silent = True
+        dry_run(command.run)
+    elif command.smoke:
+        from launch.smoke import smoke
+
+        smoke(command.run, attempt)
+    elif command.profile:
+        from launch.profiling import profile
+
+        profile(command.run, attempt, steps=command.profile)
+    else:
+        from launch.training import train
+
+        train(command, attempt)
+
+
+if __name__ == "__main__":
+    code = main(sys.argv[1:])
+    if "torch" in sys.modules:
+        from launch.engine.distributed import leave
+
+        leave(code)
+    sys.exit(code)

@@ -1,0 +1,193 @@
+"""The training program: resume where the run stands, train to its end, keep what it made."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from launch.attempt import Attempt
+from launch.cli import Command
+from launch.config import identity_fields, to_plain
+from launch.engine.checkpoint import Checkpoints
+from launch.engine.distributed import find_place
+from launch.engine.loop import Loop
+from launch.engine.metrics import Predictions, Score
+from launch.engine.preemption import StopRequest
+from launch.engine.state import TrainState
+from launch.folder import RunFolder, installed_versions, source_revision
+from launch.opening import Say, open_session, open_terminal
+from launch.session import Session
+from launch.track.jsonl import Jsonl
+from launch.track.terminal import Terminal
+from launch.track.trackers import Silent, Trackers
+from launch.track.weights_and_biases import WeightsAndBiases
+from rexnet.published import published
+from rexnet.weights import save_weights
+
+
+def train(command: Command, attempt: Attempt) -> None:
+    """Trains the run that `command` names, from its newest checkpoint on.
+
+    Raises:
+        ValueError, FileNotFoundError: something the user can mend.
+    """
+    stop = StopRequest()
+    stop.listen()
+    terminal, say = open_terminal(find_place())
+    session, folder = open_session(command.run, attempt, say=say)
+    first = session.world.place.first
+    lock = _claim(folder, session, fresh=command.fresh, say=say) if first else None
+    session.world.wait()
+    state = session.new_state()
+    checkpoints = Checkpoints(folder.path, identity=session.identity, say=say)
+    saved = checkpoints.load()
+    if saved is not None:
+        state.load_state_dict(saved)
+    if state.step == session.course.steps and (folder.path / "model.safetensors").exists():
+        attempt.step, attempt.message = state.step, folder.last_message()
+        say(f"This run is finished: {attempt.message}. {folder.path} holds it; --fresh starts anew")
+        return
+    facts = _facts(session, folder)
+    if first:
+        folder.write_facts(facts)
+    tracker = _trackers(terminal, session, folder, facts, state) if terminal else Silent()
+    loop = session.new_loop(
+        session.new_step(state),
+        tracker=tracker,
+        save=_save(checkpoints, state) if first else _nothing,
+        stop=stop,
+        restarts=facts["restarts"],
+    )
+    tracker.write(loop.event("resume" if state.step else "start", folder=str(folder.path)))
+    told = loop.run()
+    attempt.step = state.step
+    if told:
+        attempt.state, attempt.message = "requeue", f"stopped as asked at step {state.step}; the same command goes on"
+        tracker.write(loop.event("stop"))
+        tracker.close(state="requeue")
+        say(attempt.message)
+    else:
+        attempt.message = _finish(session, loop, folder, tracker, say=say)
+        tracker.close(state="done")
+        if first:
+            from launch.reporting.page import write_page
+            write_page(folder.path)
+    if lock is not None:
+        lock.close()
+
+
+def _claim(folder: RunFolder, session: Session, *, fresh: bool, say: Say) -> Any:
+    if fresh and (aside := folder.move_aside()):
+        say(f"The earlier run is now in {aside}")
+    folder.check_same_run(session.run, identity=session.identity)
+    lock = folder.lock()
+    say(f"Run folder: {folder.path}")
+    return lock
+
+
+def _facts(session: Session, folder: RunFolder) -> dict[str, Any]:
+    """Returns the content of run.json: the earlier one's, one restart later, or a new one."""
+    earlier = folder.facts()
+    figures = published(session.run.variant) if session.data.is_imagenet else None
+    train, val = session.data.train, session.data.val
+    return {
+        "recipe": session.run.recipe,
+        "identity": session.identity,
+        "variant": session.run.variant,
+        "run": to_plain(session.run),
+        "identity_fields": identity_fields(session.run),
+        "data": {
+            "name": "imagenet-1k" if session.data.is_imagenet else None,
+            "train_images": len(train),
+            "val_images": len(val),
+            "classes": len(train.classes),
+            "train_identity": train.identity,
+            "val_identity": val.identity,
+        },
+        "official": {"acc1": figures.acc1, "acc5": figures.acc5} if figures else None,
+        "earlier": {"acc1": figures.earlier_acc1} if figures else None,
+        "plan": {
+            "nodes": session.plan.nodes,
+            "ranks": session.plan.ranks,
+            "batch": session.plan.batch,
+            "micro_batch": session.plan.micro_batch,
+            "accumulation": session.plan.accumulation,
+            "steps": session.course.steps,
+            "steps_per_epoch": session.course.steps_per_epoch,
+        },
+        "found": session.found(),
+        "versions": installed_versions(),
+        "git": source_revision(),
+        "devices": [session.device_name] * session.plan.ranks,
+        "wandb": earlier["wandb"] if earlier else {"id": uuid.uuid4().hex[:8], "url": None, "mode": None},
+        "started": earlier["started"] if earlier else datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "restarts": earlier["restarts"] + 1 if earlier else 0,
+    }
+
+
+def _trackers(
+    terminal: Terminal, session: Session, folder: RunFolder, facts: dict[str, Any], state: TrainState
+) -> Trackers:
+    metrics = folder.path / "metrics.jsonl"
+    jsonl = Jsonl(metrics, resume_step=state.step)
+    terminal.begin(
+        log=folder.path / "log.txt",
+        steps=session.course.steps,
+        steps_per_epoch=session.course.steps_per_epoch,
+        batch=session.course.batch,
+    )
+    wandb = WeightsAndBiases(folder.path, facts=facts, say=terminal.say, earlier=jsonl.kept)
+    return Trackers([jsonl, terminal, wandb])
+
+
+def _save(checkpoints: Checkpoints, state: TrainState) -> Callable[[], None]:
+    return lambda: checkpoints.save(state.state_dict())
+
+
+def _nothing() -> None:
+    """What ranks that write nothing do instead."""
+
+
+def _finish(session: Session, loop: Loop, folder: RunFolder, tracker: Any, *, say: Say) -> str:
+    """Scores the final weights and writes the results; returns them as one line."""
+    state = loop.state
+    plain, _ = session.score(state.model)
+    tracker.write(loop.eval_record(plain, weights="model"))
+    score, predictions = session.score(state.average.model, keep=True)
+    tracker.write(loop.eval_record(score, weights="ema") | {"final": 1})
+    line = result_line(session, score)
+    if session.world.place.first:
+        save_weights(state.average.model, folder.path / "model.safetensors", variant=session.run.variant)
+        assert predictions is not None
+        _write_predictions(predictions, folder.path / "predictions.npz")
+        tracker.write(loop.event("end", result=line))
+        say(line)
+        say(f"Weights: {folder.path / 'model.safetensors'}   report: {folder.path / 'report.html'}")
+    return line
+
+
+def result_line(session: Session, score: Score) -> str:
+    """Returns the headline: the final EMA weights' accuracies, beside the official ones where there are any."""
+    line = f"Acc@1 {score.acc1:.2f} %   Acc@5 {score.acc5:.2f} %   ({score.images} images, final EMA weights)"
+    references = session.references()
+    if not references:
+        return line
+    official = references["official/acc1"]
+    return f"{line}   official {official:.2f} / {references['official/acc5']:.2f} %   gap {score.acc1 - official:+.2f}"
+
+
+def _write_predictions(predictions: Predictions, path: Path) -> None:
+    fresh = path.with_name(path.name + ".tmp.npz")
+    np.savez_compressed(
+        fresh,
+        ids=predictions.ids,
+        labels=predictions.labels,
+        top5=predictions.top5,
+        probabilities=predictions.probabilities,
+    )
+    fresh.replace(path)

@@ -1,0 +1,153 @@
+"""The DALI graphs that turn encoded bytes into normalised images, on the CPU or on a GPU.
+
+The graphs draw nothing: bytes, windows, sizes and flips are inputs, so the same inputs give the same images
+whatever the batch around them or the number of threads.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import nvidia.dali.fn as fn
+import torch
+from numpy.typing import NDArray
+from nvidia.dali.pipeline import Pipeline, pipeline_def
+from nvidia.dali.types import DALIDataType, DALIImageType, DALIInterpType
+from torch import Tensor
+
+MEAN = (0.485, 0.456, 0.406)
+"""Of ImageNet's red, green and blue, in [0, 1]."""
+
+STD = (0.229, 0.224, 0.225)
+"""Likewise."""
+
+DEPTH = 2
+"""Batches that are decoded while one is used."""
+
+Inputs = Iterator[tuple[Sequence[NDArray[Any]] | NDArray[Any], ...]]
+"""Batches, each a tuple of the graph's inputs, each a sequence of B arrays or one array [B, ...], dense."""
+
+_BYTE, _INT, _FLOAT = DALIDataType.UINT8, DALIDataType.INT32, DALIDataType.FLOAT
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Placement:
+    """Where a graph runs."""
+
+    operators: Literal["cpu", "gpu"]
+    decoder: Literal["cpu", "mixed"]
+    device_id: int | None
+
+
+def place(device: torch.device, *, decode: Literal["auto", "gpu", "cpu"]) -> Placement:
+    """Put the operators on the training device and the decoder where `decode` says.
+
+    ValueError: decoding on a GPU was asked for, but training is on a CPU.
+    """
+    if device.type == "cpu":
+        if decode == "gpu":
+            raise ValueError("decode is gpu, but this run trains on a cpu: use --decode auto or --decode cpu")
+        return Placement(operators="cpu", decoder="cpu", device_id=None)
+    number = torch.cuda.current_device() if device.index is None else device.index
+    return Placement(operators="gpu", decoder="cpu" if decode == "cpu" else "mixed", device_id=number)
+
+
+def threads(workers: int, *, device: torch.device, processes: int) -> int:
+    """Threads to decode with: `workers`, or for 0 this process's share of the cores it may use.
+
+    `processes` is how many processes share those cores. On a CPU that share is 1: training needs the rest.
+    """
+    if workers:
+        return workers
+    return 1 if device.type == "cpu" else max(1, len(os.sched_getaffinity(0)) // processes)
+
+
+def build(graph: Any, source: Inputs, *, placement: Placement, batch: int, threads: int) -> Pipeline:
+    """Build `train_graph` or `eval_graph` over its inputs for batches of at most `batch` images."""
+    pipe = graph(
+        source,
+        placement,
+        batch_size=batch,
+        num_threads=threads,
+        device_id=placement.device_id,
+        prefetch_queue_depth=DEPTH,
+        exec_dynamic=True,  # its outputs are the caller's for good; the older executors reuse them
+    )
+    pipe.build()
+    return pipe
+
+
+@pipeline_def
+def train_graph(source: Inputs, placement: Placement) -> Any:
+    """From (bytes, starts (y, x), shapes, sizes, flips) to float32 [B, H, W, 3], normalised.
+
+    Only the window is decoded; it is resized with an antialiased bilinear filter. Sizes may change from
+    batch to batch.
+    """
+    encoded, start, shape, size, flip = _inputs(
+        source,
+        dtypes=(_BYTE, _INT, _INT, _FLOAT, _INT),
+        ndims=(1, 1, 1, 1, 0),
+    )
+    images = fn.decoders.image_slice(encoded, start=start, shape=shape, axes=[0, 1], **_decoding(placement))
+    images = fn.resize(
+        _moved(images, placement), size=size, interp_type=DALIInterpType.INTERP_LINEAR, antialias=True
+    )
+    return _normalise(images, mirror=flip)
+
+
+@pipeline_def
+def eval_graph(source: Inputs, placement: Placement) -> Any:
+    """From (bytes, window starts (y, x), window ends, sizes) to float32 [B, H, W, 3], normalised.
+
+    The whole image is decoded and its window resized in one go with an antialiased bicubic filter, whose taps
+    at the window's edge still see the image around it.
+    """
+    encoded, start, end, size = _inputs(source, dtypes=(_BYTE, _FLOAT, _FLOAT, _FLOAT), ndims=(1, 1, 1, 1))
+    images = fn.decoders.image(encoded, **_decoding(placement))
+    images = fn.resize(
+        _moved(images, placement),
+        size=size,
+        roi_start=start,
+        roi_end=end,
+        interp_type=DALIInterpType.INTERP_CUBIC,
+        antialias=True,
+    )
+    return _normalise(images, mirror=0)
+
+
+def run(pipe: Pipeline, *, device: torch.device) -> Tensor:
+    """Take the next batch: float32 [B, 3, H, W] with channels_last strides, DALI's own memory.
+
+    StopIteration: the inputs are at their end. RuntimeError: an image cannot be decoded, and `pipe` is dead.
+    """
+    stream = torch.cuda.current_stream(device) if device.type == "cuda" else None
+    (output,) = pipe.run(stream)
+    return torch.from_dlpack(output.as_tensor()).permute(0, 3, 1, 2)
+
+
+def _inputs(source: Inputs, *, dtypes: Sequence[Any], ndims: Sequence[int]) -> Any:
+    # no_copy: a copy of the bytes would be made on the thread that trains
+    return fn.external_source(source, num_outputs=len(dtypes), dtype=dtypes, ndim=ndims, no_copy=True)
+
+
+def _decoding(placement: Placement) -> dict[str, Any]:
+    # No rotation by EXIF: torchvision does none either, and the windows are meant for the image as stored.
+    own = {"affine": False} if placement.decoder == "mixed" else {}  # the cores may be shared with other jobs
+    return {"device": placement.decoder, "output_type": DALIImageType.RGB, "adjust_orientation": False, **own}
+
+
+def _moved(images: Any, placement: Placement) -> Any:
+    return images.gpu() if placement.operators == "gpu" and placement.decoder == "cpu" else images
+
+
+def _normalise(images: Any, *, mirror: Any) -> Any:
+    return fn.crop_mirror_normalize(
+        images,
+        mirror=mirror,
+        mean=[255 * value for value in MEAN],
+        std=[255 * value for value in STD],
+        dtype=_FLOAT,
+        output_layout="HWC",
+    )

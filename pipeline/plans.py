@@ -1,0 +1,101 @@
+"""Which images make up a batch, and what is done to them: all that is known before a file is opened."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline import order, sampling
+from pipeline.config import Augmentation, Evaluation
+from pipeline.index import Index
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Share:
+    """Which micro-batches of a step are this rank's: r*n .. (r+1)*n-1, n = batch / micro_batch / world_size.
+
+    ValueError: the batch does not divide.
+    """
+
+    batch: int
+    micro_batch: int
+    rank: int
+    world_size: int
+
+    def __post_init__(self) -> None:
+        assert 0 <= self.rank < self.world_size
+        if self.micro_batch < 1 or self.batch < 1 or self.batch % self.micro_batch:
+            raise ValueError(
+                f"a batch of {self.batch} is no whole number of micro-batches of {self.micro_batch}: "
+                f"choose a --micro-batch that divides {self.batch}"
+            )
+        count = self.batch // self.micro_batch
+        if count % self.world_size:
+            fitting = ", ".join(str(n) for n in range(1, count + 1) if count % n == 0)
+            raise ValueError(
+                f"{count} micro-batches (batch {self.batch} / micro-batch {self.micro_batch}) cannot be "
+                f"shared evenly by {self.world_size} processes: start {fitting}, or change --micro-batch"
+            )
+
+    @property
+    def micro_batches(self) -> range:
+        """This rank's micro-batches of every step."""
+        own = self.batch // self.micro_batch // self.world_size
+        return range(self.rank * own, (self.rank + 1) * own)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """A batch to be made: its images, and what the graph takes besides their bytes."""
+
+    ids: NDArray[np.int64]
+    inputs: tuple[NDArray[Any], ...]
+    step: int = 0
+    micro_batch: int = 0
+
+
+def train_plans(
+    index: Index,
+    *,
+    augmentation: Augmentation,
+    seed: int,
+    share: Share,
+    image_size: Callable[[int], int],
+    steps: range,
+) -> Iterator[Plan]:
+    for step in steps:
+        sizes = _sizes(share.micro_batch, image_size(step))
+        for micro_batch in share.micro_batches:
+            first = step * share.batch + micro_batch * share.micro_batch
+            epochs, ids = order.at(np.arange(first, first + share.micro_batch), seed=seed, count=len(index))
+            drawn = sampling.draw(
+                seed=seed,
+                epochs=epochs,
+                ids=ids,
+                heights=index.heights[ids],
+                widths=index.widths[ids],
+                scale_min=augmentation.scale_min,
+                flip=augmentation.flip,
+            )
+            inputs = (drawn.starts, drawn.shapes, sizes, drawn.flips.astype(np.int32))
+            yield Plan(ids=ids, inputs=inputs, step=step, micro_batch=micro_batch)
+
+
+def eval_plans(
+    index: Index, *, evaluation: Evaluation, rank: int, world_size: int, image_size: int
+) -> Iterator[Plan]:
+    for first in range(rank * evaluation.eval_batch, len(index), world_size * evaluation.eval_batch):
+        ids = np.arange(first, min(first + evaluation.eval_batch, len(index)))
+        starts, ends = sampling.central_windows(
+            heights=index.heights[ids],
+            widths=index.widths[ids],
+            image_size=image_size,
+            crop_ratio=evaluation.crop_ratio,
+        )
+        yield Plan(ids=ids, inputs=(starts, ends, _sizes(len(ids), image_size)))
+
+
+def _sizes(count: int, image_size: int) -> NDArray[np.float32]:
+    return np.full((count, 2), image_size, dtype=np.float32)

@@ -1,0 +1,20 @@
+"""ReXNet: mobile image networks (https://arxiv.org/abs/2007.00992)."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rexnet.model import ReXNet, create_model
+    from rexnet.weights import load_weights
+
+__all__ = ["ReXNet", "create_model", "load_weights"]
+
+_HOMES = {"ReXNet": "rexnet.model", "create_model": "rexnet.model", "load_weights": "rexnet.weights"}
+
+
+def __getattr__(name: str) -> Any:
+    """Imports what is asked for, so that plain numbers of this package need no torch."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'rexnet' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,0 +1,159 @@
+#!/bin/bash
+# The part that all recipes share: job.sh RECIPE [flags of launch/train.py], inside a Slurm job.
+# Starts one torchrun per node, and afterwards decides whether the job is queued again.
+# Reads DATA (the data set), ENV (folder of a virtual environment), PROCESSES (per node; default: its GPUs).
+set -euo pipefail
+
+checkout=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
+recipe=$1
+flags=("${@:2}")
+
+fail() {
+    echo "slurm/job.sh: $*" >&2
+    exit 2
+}
+
+[[ ${SLURM_JOB_ID:-} && ${SLURM_JOB_NODELIST:-} ]] || fail "no Slurm job here. Submit with: sbatch slurm/$recipe.sh" \
+    "--data DIR. On one machine without Slurm: torchrun --nproc-per-node=gpu launch/train.py $recipe --data DIR"
+
+attempt=${SLURM_RESTART_COUNT:-0}
+job=$SLURM_JOB_ID
+# The first task of an array has the array's own number, which scontrol takes for all of its tasks.
+[[ ${SLURM_ARRAY_JOB_ID:-} ]] && job=${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID
+
+say() {
+    echo "[job $job, attempt $attempt] $*"
+}
+
+record() { # record FIELD: what Slurm has noted about this job
+    scontrol -o show job "$job" | grep -o " $1=[^ ]*" | cut -d= -f2
+}
+
+# ---------------------------------------------------------------------- what to run, on what
+
+if [[ -f ${ENV:-} ]]; then # not meant for us: the POSIX shell's variable of that name, which Environment Modules sets
+    say "ENV=$ENV is a file, hence not a virtual environment's folder, and not used"
+    unset ENV
+fi
+if [[ ${ENV:-} ]]; then
+    python=$ENV/bin/python
+    [[ -x $python ]] || fail "ENV=$ENV has no bin/python; give the folder of a virtual environment"
+elif [[ -x $checkout/.venv/bin/python ]]; then
+    python=$checkout/.venv/bin/python
+else
+    python=$(command -v python || command -v python3) ||
+        fail "no python: make $checkout/.venv, or name a virtual environment's folder in ENV, or load a module"
+fi
+"$python" -c 'import importlib.util as u, sys; sys.exit(u.find_spec("torch") is None)' ||
+    fail "$python has no torch: install into it, or name another virtual environment's folder in ENV"
+
+if [[ ${DATA:-} && " ${flags[*]-} " != *" --data"[\ =]* ]]; then
+    flags+=(--data "$DATA")
+fi
+
+processes=${PROCESSES:-${SLURM_GPUS_ON_NODE:-}}
+[[ $processes =~ ^[1-9][0-9]*$ ]] || fail "processes per node: '$processes'. The job has no GPUs" \
+    "(sbatch --gpus-per-node=8), or set PROCESSES to the number wanted"
+
+# The node with the fewest CPUs decides, as one step asks for the same of each: "40(x2),36" -> 36.
+cpus=$(tr , '\n' <<<"$SLURM_JOB_CPUS_PER_NODE" | cut -d'(' -f1 | sort -n | sed -n 1p)
+
+head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | sed -n 1p)
+if ! getent hosts "$head" >/dev/null; then # Slurm may know a node by a name that DNS does not have
+    head=$(scontrol -o show node "$head" | grep -o ' NodeAddr=[^ ]*' | cut -d= -f2)
+fi
+# Below the ports that the kernel hands out; jobs that share a node differ, and so do attempts at one.
+port=$((10000 + (SLURM_JOB_ID * 97 + attempt) % 20000))
+
+# The trainer says here how its attempt ended. Rank 0 may be on any node: the folder must be shared.
+for folder in "$checkout/runs" "$PWD/runs"; do
+    mkdir -p "$folder/.slurm" 2>/dev/null && [[ -w $folder/.slurm ]] && break
+    folder=
+done
+[[ $folder ]] || fail "neither $checkout/runs nor $PWD/runs can be written: submit from a folder of your own"
+export REXNET_ATTEMPT=$folder/.slurm/${SLURM_CLUSTER_NAME:-cluster}-$job.$attempt.json
+rm -f "$REXNET_ATTEMPT"
+
+export PYTHONUNBUFFERED=1 # or the log lags behind
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
+export NCCL_DEBUG=${NCCL_DEBUG:-WARN}
+# All of a node's share goes to its one torchrun, and Slurm refuses the other ways of saying so beside that.
+unset SLURM_CPUS_PER_GPU SLURM_CPUS_PER_TASK SLURM_NTASKS SLURM_NPROCS SLURM_NTASKS_PER_NODE SLURM_GPUS_PER_TASK
+
+# ---------------------------------------------------------------------- run
+
+step='' terminated='' warned=''
+trap 'terminated=1' TERM # scancel, or an end that Slurm has decided itself
+trap 'warned=1; say "Slurm wants the nodes back: the trainer is asked to save and to stop"
+      [[ -z $step ]] || kill -USR1 "$step"' USR1
+
+launch=(
+    srun --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 --cpus-per-task="$cpus"
+    --kill-on-bad-exit=1
+    bash "$checkout/slurm/node.sh" "$python"
+    --nnodes="$SLURM_JOB_NUM_NODES" --nproc-per-node="$processes" --max-restarts=0
+    --rdzv-backend=c10d --rdzv-endpoint="$head:$port" --rdzv-id="$job.$attempt"
+    # Where a cluster signals torchrun itself, it passes the signal on and allows this time for the checkpoint.
+    --shutdown-timeout=120
+    "$checkout/launch/train.py" "$recipe" "${flags[@]}"
+)
+say "$recipe: $SLURM_JOB_NUM_NODES nodes ($SLURM_JOB_NODELIST) x $processes processes, $cpus CPUs per node," \
+    "rendezvous $head:$port, $python, $checkout"
+
+"${launch[@]}" &
+step=$!
+status=0
+while :; do # a trapped signal ends `wait`, not the step
+    wait "$step" && status=0 || status=$?
+    kill -0 "$step" 2>/dev/null || break
+done
+
+# ---------------------------------------------------------------------- what now
+
+sleep 1 # scancel reaches the step and this shell in either order
+state='' at='' message=''
+if [[ -f $REXNET_ATTEMPT ]]; then
+    { read -r state && read -r at && read -r message; } < <("$python" -c '
+import json, sys
+record = json.load(open(sys.argv[1]))
+words = [record.get(key) for key in ("state", "step", "message")]
+print(*(" ".join(str("" if word is None else word).split()) for word in words), sep="\n")
+' "$REXNET_ATTEMPT") || true
+    rm -f "$REXNET_ATTEMPT"
+fi
+
+preempted() { # during this attempt: Slurm's note may be older
+    local noted started
+    noted=$(record PreemptTime) && started=$(record StartTime) && [[ $noted == [0-9]* && ! $noted < $started ]]
+}
+
+node_lost() { # Slurm itself notices only after minutes
+    ! timeout 60 srun --overlap --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" \
+        --ntasks-per-node=1 --gres=none true
+}
+
+requeue() {
+    say "queued again, $1"
+    scontrol requeue "$job" && sleep 120 # Slurm ends this script
+    fail "Slurm did not requeue job $job; the same sbatch command goes on from the last checkpoint"
+}
+
+say "ended: ${state:-no word from the trainer}${at:+, step $at}${message:+, $message} (srun: $status)"
+case $state in
+    done) exit 0 ;;
+    user-error) exit 2 ;;
+esac
+if [[ $terminated || $(record JobState) == CANCELLED ]]; then
+    say "not queued again: the job was ended from outside"
+    exit 1
+elif [[ $state == requeue ]]; then
+    requeue "to go on from step $at"
+elif preempted; then
+    requeue "preempted before the trainer could save"
+elif [[ $warned ]]; then
+    say "not queued again: time was up before the trainer could save; allow more with sbatch --time"
+    exit 1
+elif [[ $status -ne 0 ]] && node_lost; then
+    requeue "a node does not answer any more"
+fi
+exit "$status"

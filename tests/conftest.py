@@ -1,0 +1,46 @@
+"""What the tests need of the machine. Where it is missing, the test skips and says why.
+
+REXNET_REQUIRE="slurm browser" turns such skips into failures, for a machine that should have both.
+"""
+
+import os
+import shutil
+from collections.abc import Callable
+from functools import cache
+
+import pytest
+
+
+def _no_gpu() -> str | None:
+    import torch
+
+    return None if torch.cuda.is_available() else "no CUDA GPU here"
+
+
+def _no_slurm() -> str | None:
+    from tests.cluster.cluster import why_not
+
+    return why_not()
+
+
+def _no_browser() -> str | None:
+    names = ("chromium", "chromium-browser", "google-chrome")
+    return None if any(map(shutil.which, names)) else f"none of {', '.join(names)} is on the PATH"
+
+
+_NEEDS: dict[str, Callable[[], str | None]] = {
+    "gpu": cache(_no_gpu),
+    "slurm": cache(_no_slurm),
+    "browser": cache(_no_browser),
+}
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for marker, missing in _NEEDS.items():
+        if item.get_closest_marker(marker) is None:
+            continue
+        reason = missing()
+        if reason and marker in os.environ.get("REXNET_REQUIRE", "").split():
+            pytest.fail(f"REXNET_REQUIRE asks for {marker}, but: {reason}", pytrace=False)
+        if reason:
+            pytest.skip(reason)

@@ -1,0 +1,489 @@
+"""Trackers: metrics.jsonl, the terminal, W&B."""
+
+import io
+import json
+import math
+import os
+import pty
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from launch.reporting import wandb_file
+from launch.track.jsonl import Jsonl
+from launch.track.terminal import Terminal
+from launch.track.trackers import Silent, Trackers
+from launch.track.weights_and_biases import WeightsAndBiases
+
+KEY = "0123456789abcdef" * 2 + "01234567"
+
+
+def train(step: int, **more: Any) -> dict[str, Any]:
+    clock = {"step": step, "epoch": step / 10, "images_seen": step * 64, "kind": "train", "time": 1e9 + step}
+    figures = {
+        "train/loss": 2.0 / step,
+        "train/acc1": 40.0,
+        "train/lr": 0.1,
+        "speed/images_per_s": 128.0,
+        "speed/data_wait": 0.015,
+    }
+    return clock | figures | more
+
+
+def evaluation(step: int, acc1: float, *, weights: str = "ema") -> dict[str, Any]:
+    return {
+        "step": step,
+        "epoch": step / 10,
+        "images_seen": step * 64,
+        "kind": "eval",
+        "time": 1e9 + step,
+        "weights": weights,
+        "eval/acc1": acc1,
+        "eval/acc5": acc1 + 10,
+        "eval/loss": 1.5,
+        "eval/images": 500,
+        "official/acc1": 77.9,
+        "official/acc5": 93.9,
+        "gap/acc1": acc1 - 77.9,
+    }
+
+
+def steps_in(path: Path) -> list[int]:
+    return [json.loads(line)["step"] for line in path.read_text().splitlines()]
+
+
+class TestJsonl:
+    def test_each_line_is_on_disk_as_it_is_written(self, tmp_path: Path) -> None:
+        path = tmp_path / "metrics.jsonl"
+        jsonl = Jsonl(path)
+        for step in (1, 2, 3):
+            jsonl.write(train(step))
+            assert steps_in(path) == list(range(1, step + 1))
+        jsonl.close(state="done")
+
+    def test_goes_back_to_the_step_of_the_checkpoint(self, tmp_path: Path) -> None:
+        path = tmp_path / "metrics.jsonl"
+        first = Jsonl(path)
+        for step in range(1, 8):
+            first.write(train(step))
+        first.close(state="fault")
+        again = Jsonl(path, resume_step=4)
+        assert [r["step"] for r in again.kept] == [1, 2, 3, 4]
+        again.write(train(5, **{"train/loss": 9.0}))
+        again.close(state="done")
+        assert steps_in(path) == [1, 2, 3, 4, 5]
+        assert json.loads(path.read_text().splitlines()[-1])["train/loss"] == 9.0
+        assert [p.name for p in tmp_path.iterdir()] == ["metrics.jsonl"]
+
+    @pytest.mark.parametrize("torn", ['{"step": 3, "epo', '{"step": 3}', "\0\0\0\n", "[3]\n"])
+    def test_drops_a_torn_last_line(self, tmp_path: Path, torn: str) -> None:
+        path = tmp_path / "metrics.jsonl"
+        path.write_text('{"step": 1}\n{"step": 2}\n' + torn)
+        Jsonl(path, resume_step=9).close(state="done")
+        assert path.read_text() == '{"step": 1}\n{"step": 2}\n'
+
+    def test_leaves_a_whole_file_alone(self, tmp_path: Path) -> None:
+        path = tmp_path / "metrics.jsonl"
+        path.write_text('{"step": 1}\n{"step": 2}\n')
+        inode = path.stat().st_ino
+        Jsonl(path, resume_step=2).close(state="done")
+        assert path.stat().st_ino == inode
+
+    def test_what_is_not_finite_becomes_null(self, tmp_path: Path) -> None:
+        path = tmp_path / "metrics.jsonl"
+        jsonl = Jsonl(path)
+        jsonl.write(train(1, **{"train/loss": math.nan, "health/grad_norm": math.inf}))
+        jsonl.close(state="done")
+        record = json.loads(path.read_text(), parse_constant=pytest.fail)
+        assert record["train/loss"] is None and record["health/grad_norm"] is None
+
+
+class TestTrackers:
+    def test_all_are_told_and_all_are_closed(self) -> None:
+        told: list[tuple[str, Any]] = []
+
+        class Recorder(Silent):
+            def __init__(self, name: str, *, fails: bool = False) -> None:
+                self.name, self.fails = name, fails
+
+            def write(self, record: Any) -> None:
+                told.append((self.name, record["step"]))
+
+            def close(self, *, state: str) -> None:
+                told.append((self.name, state))
+                if self.fails:
+                    raise OSError(self.name)
+
+        trackers = Trackers([Recorder("a", fails=True), Silent(), Recorder("b", fails=True)])
+        trackers.write(train(3))
+        with pytest.raises(OSError, match="a"):
+            trackers.close(state="fault")
+        assert told == [("a", 3), ("b", 3), ("a", "fault"), ("b", "fault")]
+
+
+class Screen(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+class TestTerminal:
+    def begin(self, tmp_path: Path, stream: io.StringIO) -> Terminal:
+        terminal = Terminal(stream=stream)
+        terminal.say("first words")
+        terminal.begin(log=tmp_path / "log.txt", steps=100, steps_per_epoch=10.0, batch=64)
+        return terminal
+
+    def test_plain_lines_and_the_same_in_the_log(self, tmp_path: Path) -> None:
+        stream = io.StringIO()
+        terminal = self.begin(tmp_path, stream)
+        terminal.write(train(50))
+        terminal.write(evaluation(50, 61.25))
+        terminal.say("[red]not markup[/red] :smile: " + "x" * 300)
+        terminal.close(state="done")
+        lines = stream.getvalue().splitlines()
+        assert lines == (tmp_path / "log.txt").read_text().splitlines()
+        assert lines[1] == (
+            "epoch 5.00/10  step 50/100  loss 0.0400  Acc@1 40.00  lr 0.1"
+            "  128 images/s  data wait 1.5 %  ETA 25 s"
+        )
+        assert lines[2] == (
+            "epoch 5.00  ema weights: Acc@1 61.25  Acc@5 71.25  loss 1.5000  over 500 images"
+            "  (official Acc@1 77.90, gap -16.65)"
+        )
+        assert lines[3] == "[red]not markup[/red] :smile: " + "x" * 300
+
+    def test_the_log_is_appended_to(self, tmp_path: Path) -> None:
+        for _ in range(2):
+            self.begin(tmp_path, io.StringIO()).close(state="done")
+        assert (tmp_path / "log.txt").read_text() == "first words\nfirst words\n"
+
+    @pytest.mark.parametrize("no_color", [False, True])
+    def test_a_live_line_on_a_terminal(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_color: bool
+    ) -> None:
+        monkeypatch.setenv("TERM", "xterm-256color")
+        monkeypatch.setenv("COLUMNS", "200")
+        monkeypatch.delenv("NO_COLOR", raising=False)
+        if no_color:
+            monkeypatch.setenv("NO_COLOR", "1")
+        screen = Screen()
+        terminal = self.begin(tmp_path, screen)
+        for step in (10, 20):
+            terminal.write(train(step))
+        terminal.say("a line above")
+        terminal.close(state="done")
+        shown = screen.getvalue()
+        assert "step 20/100" in shown and "ETA 40 s" in shown and "a line above" in shown
+        assert "\x1b[2K" in shown  # the line is drawn over
+        assert ("\x1b[32m" in shown) is not no_color
+        assert shown.endswith("\x1b[?25h")  # the cursor is back
+        assert "\x1b" not in (tmp_path / "log.txt").read_text()
+
+    def test_a_stream_that_closes_does_not_stop_training(self, tmp_path: Path) -> None:
+        class Broken(io.StringIO):
+            def write(self, text: str) -> int:
+                raise BrokenPipeError
+
+        terminal = self.begin(tmp_path, Broken())
+        terminal.write(train(50))
+        terminal.close(state="done")
+        assert len((tmp_path / "log.txt").read_text().splitlines()) == 2
+
+    def test_a_loss_that_is_not_a_number_is_shown(self, tmp_path: Path) -> None:
+        stream = io.StringIO()
+        terminal = self.begin(tmp_path, stream)
+        terminal.write(train(50, **{"train/loss": math.nan, "speed/images_per_s": 0.0}))
+        terminal.close(state="fault")
+        assert "loss nan" in stream.getvalue() and "ETA -" in stream.getvalue()
+
+
+FACTS: dict[str, Any] = {
+    "recipe": "rexnet_1.0",
+    "identity": "0a1b2c3d",
+    "variant": "rexnet_1.0",
+    "run": {"seed": 7, "optim": {"lr": 0.5}},
+    "data": {"name": "imagenet-1k", "classes": 1000},
+    "official": {"acc1": 77.9, "acc5": 93.9},
+    "wandb": {"id": "abcd1234", "url": None, "mode": None},
+}
+
+
+@pytest.fixture
+def no_account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home without W&B key or settings, and a secret in the environment; returns the run's folder."""
+    for name in [n for n in os.environ if n.startswith("WANDB_")]:
+        monkeypatch.delenv(name)
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("NETRC", str(home / "netrc"))
+    monkeypatch.setenv("WANDB_CONFIG_DIR", str(home / "config"))
+    monkeypatch.setenv("WANDB_CACHE_DIR", str(home / "cache"))
+    monkeypatch.setenv("PLANTED_TOKEN", "planted-secret")
+    run = tmp_path / "run"
+    run.mkdir()
+    return run
+
+
+def track(folder: Path, records: list[dict[str, Any]], *, state: str = "done", **options: Any) -> Any:
+    """Tracks `records`; returns the tracker, the lines said, and the runs read back."""
+    said: list[str] = []
+    tracker = WeightsAndBiases(folder, facts=FACTS, say=said.append, **options)
+    for record in records:
+        tracker.write(record)
+    tracker.close(state=state)
+    return tracker, said, [wandb_file.read(path) for path in wandb_file.find(folder)]
+
+
+class TestWeightsAndBiases:
+    def test_without_a_key_the_run_is_kept_offline_whole(self, no_account: Path) -> None:
+        records = [train(step) for step in range(1, 600)]  # more than one block of the file
+        records += [evaluation(600, 61.0), evaluation(610, 60.0), evaluation(610, 55.0, weights="model")]
+        tracker, said, (run,) = track(no_account, records)
+        assert (tracker.mode, tracker.url, said) == ("offline", None, [])
+        assert (run.id, run.project, run.name, run.exit_code) == (
+            "abcd1234",
+            "rexnet",
+            "rexnet_1.0-0a1b2c3d",
+            0,
+        )
+        assert run.config["seed"] == 7 and run.config["optim"] == {"lr": 0.5}
+        assert run.config["official"] == {"acc1": 77.9, "acc5": 93.9}
+        assert run.axes["eval/*"] == "epoch" and run.axes["speed/*"] == "images_seen"
+        rows = run.history
+        assert [row["step"] for row in rows] == [record["step"] for record in records]
+        assert rows[598]["train/loss"] == pytest.approx(2.0 / 599) and rows[598]["images_seen"] == 599 * 64
+        assert (rows[599]["eval/acc1"], rows[599]["official/acc1"]) == (61.0, 77.9)
+        assert "eval/acc1" not in rows[601] and rows[601]["eval-model/acc1"] == 55.0
+        summary = run.summary
+        assert (summary["last/acc1"], summary["best/acc1"], summary["best_epoch"]) == (60.0, 61.0, 60.0)
+        assert (summary["last/acc5"], summary["gap/acc1"]) == (70.0, pytest.approx(60.0 - 77.9))
+
+    def test_nothing_of_the_environment_is_written(self, no_account: Path) -> None:
+        track(no_account, [train(1)])
+        written = {p.name: p.read_bytes() for p in no_account.rglob("*") if p.is_file()}
+        assert any(name.endswith(".wandb") for name in written)
+        for name, content in written.items():
+            assert b"planted-secret" not in content, name
+        (file,) = wandb_file.find(no_account)
+        assert sys.executable.encode() not in file.read_bytes()
+        assert socket.gethostname().encode() not in file.read_bytes().split()
+        assert not list(file.parent.rglob("requirements.txt")) and not list(file.parent.rglob("*metadata*"))
+
+    def test_training_does_not_wait_for_the_start(self, no_account: Path) -> None:
+        began = time.monotonic()
+        tracker = WeightsAndBiases(no_account, facts=FACTS, say=pytest.fail)
+        tracker.write(train(1))
+        assert time.monotonic() - began < 0.2
+        assert tracker.wait(30)
+        tracker.close(state="done")
+
+    def test_an_attempt_goes_on_from_the_earlier_ones(self, no_account: Path) -> None:
+        track(no_account, [evaluation(10, 70.0)], state="requeue")
+        _, _, (first, second) = track(no_account, [evaluation(20, 65.0)], earlier=[evaluation(10, 70.0)])
+        assert (first.id, first.exit_code) == (second.id, 1)
+        assert (second.summary["last/acc1"], second.summary["best/acc1"]) == (65.0, 70.0)
+
+    def test_an_unreachable_server_costs_seconds_and_one_line(
+        self, no_account: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with socket.socket() as closed:
+            closed.bind(("127.0.0.1", 0))  # bound, not listening: connections are refused
+            monkeypatch.setenv("WANDB_API_KEY", KEY)
+            monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{closed.getsockname()[1]}")
+            began = time.monotonic()
+            tracker, said, (run,) = track(no_account, [evaluation(10, 70.0)])
+        assert time.monotonic() - began < 15
+        assert tracker.mode == "offline" and len(run.history) == 1
+        assert len(said) == 1 and "cannot be reached" in said[0] and "wandb sync" in said[0]
+
+    def test_a_server_that_never_answers_costs_no_more_than_the_wait(
+        self, no_account: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as hole:
+            monkeypatch.setenv("WANDB_API_KEY", KEY)
+            monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{hole.getsockname()[1]}")
+            began = time.monotonic()
+            tracker, said, (run,) = track(no_account, [evaluation(10, 70.0)], online_wait=11.0)
+        assert time.monotonic() - began < 20
+        assert tracker.mode == "offline" and len(run.history) == 1
+        assert len(said) == 1 and "did not answer" in said[0]
+
+    def test_a_key_that_cannot_be_one(self, no_account: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("WANDB_API_KEY", "short")
+        tracker, said, (run,) = track(no_account, [train(1)])
+        assert tracker.mode == "offline" and len(run.history) == 1
+        assert len(said) == 1 and "key is not usable" in said[0] and "short" not in said[0]
+
+    def test_the_first_failure_is_said_once_and_then_silence(
+        self, no_account: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        import wandb
+
+        def broken(**_: Any) -> Any:
+            raise OSError("no space left")
+
+        monkeypatch.setattr(wandb, "init", broken)
+        tracker, said, runs = track(no_account, [train(step) for step in range(1, 50)])
+        assert tracker.mode == "failed" and runs == []
+        assert len(said) == 1 and "no space left" in said[0]
+
+    def test_a_failure_in_the_middle(self, no_account: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        import wandb
+
+        begin = wandb.init
+
+        def brittle(**options: Any) -> Any:
+            run = begin(**options)
+            log = run.log
+
+            def once(row: Any) -> None:
+                if row["step"] > 1:
+                    raise ConnectionError("gone")
+                log(row)
+
+            monkeypatch.setattr(run, "log", once)
+            return run
+
+        monkeypatch.setattr(wandb, "init", brittle)
+        tracker, said, _ = track(no_account, [train(step) for step in range(1, 50)])
+        assert tracker.mode == "failed" and len(said) == 1 and "gone" in said[0]
+
+    def test_disabled_means_nothing_at_all(self, no_account: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("WANDB_MODE", "disabled")
+        tracker, said, _ = track(no_account, [train(1)])
+        assert tracker.mode == "disabled" and said == [] and list(no_account.iterdir()) == []
+
+    def test_never_a_prompt(self, no_account: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("WANDB_MODE", "online")
+        program = (
+            "import sys, json; from pathlib import Path\n"
+            "from launch.track.weights_and_biases import WeightsAndBiases\n"
+            "w = WeightsAndBiases(Path(sys.argv[1]), facts=json.loads(sys.argv[2]), say=print)\n"
+            "w.close(state='done'); print('mode', w.mode)"
+        )
+        outside, inside = pty.openpty()
+        try:
+            child = subprocess.run(
+                [sys.executable, "-c", program, str(no_account), json.dumps(FACTS)],
+                stdin=inside,
+                stdout=inside,
+                stderr=inside,
+                cwd=Path(__file__).parents[2],
+                timeout=60,
+            )
+            shown = os.read(outside, 65536).decode()
+        finally:
+            os.close(outside)
+            os.close(inside)
+        assert child.returncode == 0
+        first, second = shown.splitlines()
+        assert "no key is set" in first and second == "mode offline"
+
+    def test_online_it_is_one_run_over_two_attempts(
+        self, no_account: Path, server: "Server", monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("WANDB_API_KEY", KEY)
+        monkeypatch.setenv("WANDB_BASE_URL", server.url)
+        tracker, said, _ = track(no_account, [train(1), evaluation(10, 70.0)], state="requeue")
+        print(said)
+        assert (tracker.mode, tracker.url) == ("online", f"{server.url}/team/rexnet/runs/abcd1234")
+        assert said == [f"W&B: {tracker.url}"] * 2
+        track(no_account, [evaluation(20, 71.0)], earlier=[evaluation(10, 70.0)])
+        assert server.ids == {"abcd1234"}
+        assert [row["step"] for row in server.history] == [1, 10, 20]
+        assert [row.get("official/acc1") for row in server.history] == [None, 77.9, 77.9]
+        assert b"planted-secret" not in server.received
+
+
+class Server:
+    """Answers W&B's client well enough to be sent a run, and keeps what came."""
+
+    def __init__(self, http: ThreadingHTTPServer) -> None:
+        self.url = f"http://127.0.0.1:{http.server_address[1]}"
+        self.ids: set[str] = set()
+        self.history: list[dict[str, Any]] = []
+        self.received = b""
+
+    def answer(self, path: str, body: bytes) -> dict[str, Any]:
+        self.received += body
+        if path.endswith("/file_stream"):
+            files = json.loads(body).get("files") or {}
+            self.history += [
+                json.loads(line) for line in files.get("wandb-history.jsonl", {}).get("content", [])
+            ]
+            return {}
+        if not path.endswith("/graphql"):
+            return {}
+        request = json.loads(body)
+        query, variables = request["query"], request.get("variables") or {}
+        team = {"id": "1", "name": "team"}
+        if "upsertBucket" in query:
+            self.ids.add(variables["name"])
+            project = {"id": "1", "name": "rexnet", "entity": team}
+            bucket = {
+                "id": "1",
+                "name": variables["name"],
+                "displayName": "r",
+                "config": "{}",
+                "project": project,
+            }
+            return {"data": {"upsertBucket": {"inserted": True, "bucket": bucket}}}
+        if "historyTail" in query:
+            lines = len(self.history)
+            bucket = {
+                "id": "1",
+                "name": variables["name"],
+                "config": "{}",
+                "summaryMetrics": "{}",
+                "wandbConfig": '{"t": {}}',
+                "historyLineCount": lines,
+                "eventsLineCount": 0,
+                "logLineCount": 0,
+                "historyTail": json.dumps([json.dumps(row) for row in self.history[-1:]]),
+                "eventsTail": "[]",
+                "tags": [],
+            }
+            return {"data": {"model": {"id": "1", "name": "rexnet", "bucket": bucket if lines else None}}}
+        if "viewer" in query:
+            viewer = {"id": "1", "entity": "team", "username": "u", "flags": "{}", "teams": {"edges": []}}
+            return {"data": {"viewer": viewer}}
+        return {"data": {}, "errors": [{"message": "not known here"}]}
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, format: str, *args: Any) -> None: ...
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            with lock:
+                content = json.dumps(known.answer(self.path, body)).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        do_PUT = do_GET = do_POST
+
+    lock = threading.Lock()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
+        http.daemon_threads = True
+        known = Server(http)
+        thread = threading.Thread(target=http.serve_forever)
+        thread.start()
+        yield known
+        http.shutdown()
+        thread.join()

@@ -1,0 +1,510 @@
+"""The index: what it holds, when it is made, what it refuses."""
+
+import io
+import json
+import multiprocessing
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import pipeline.scan
+from pipeline import mapped
+from pipeline.cache import lock
+from pipeline.catalog import catalog_file, write_catalog
+from pipeline.index import Index, is_imagenet_1k, open_index, open_splits
+from pipeline.scan import ClassFolder
+from pipeline.walk import list_class
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def image(height: int = 4, width: int = 4, kind: str = "JPEG") -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", (width, height)).save(out, kind)
+    return out.getvalue()
+
+
+JPEG = image()
+
+
+def tree(root: Path, paths: Iterable[str], content: bytes = JPEG) -> Path:
+    for path in paths:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_bytes(content)
+    return root
+
+
+def paths(index: Index) -> list[str]:
+    return [index.path(i).relative_to(index.root).as_posix() for i in range(len(index))]
+
+
+def image_folder(root: Path) -> list[tuple[str, int]]:
+    """torchvision 0.25 `make_dataset`, restated: (relative path, label)."""
+    classes = sorted(entry.name for entry in os.scandir(root) if entry.is_dir())
+    return [
+        (os.path.relpath(os.path.join(folder, name), root), label)  # noqa: PTH118
+        for label, each in enumerate(classes)
+        for folder, _, names in sorted(os.walk(root / each, followlinks=True))
+        for name in sorted(names)
+        if name.lower().endswith((".jpg", ".jpeg", ".png"))
+    ]
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("REXNET_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def headers_read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The files whose headers have been read."""
+    read = []
+    original = pipeline.scan.read_header
+    monkeypatch.setattr(pipeline.scan, "read_header", lambda path: read.append(path) or original(path))
+    return read
+
+
+def quiet(line: str) -> None:
+    raise AssertionError(f"said {line!r}")
+
+
+def test_holds_every_image_in_the_order_of_image_folder(tmp_path: Path) -> None:
+    names = [
+        "b/2.JPG",
+        "b/1.jpeg",
+        "b/x/1.jpg",
+        "b/x-y/1.jpg",
+        "b/x/z/1.PNG",
+        "B/1.Jpeg",
+        "a b/ü.png",
+        "10/1.jpg",
+    ]
+    root = tree(tmp_path / "train", names)
+    (root / "away").symlink_to(
+        tree(tmp_path / "elsewhere", ["1.jpg", "deep/1.jpg"]), target_is_directory=True
+    )
+    (root / "b" / "0.jpg").symlink_to(tmp_path / "elsewhere" / "1.jpg")
+    index = open_index(root, say=quiet)
+    assert index.classes == ("10", "B", "a b", "away", "b")
+    assert list(zip(paths(index), index.labels.tolist(), strict=True)) == image_folder(root)
+    assert len(index) == 11 and index.ignored == 0
+    assert index.labels.dtype == index.heights.dtype == index.widths.dtype == np.int32
+    assert index.sizes.dtype == np.int64
+    for array in (index.labels, index.heights, index.widths, index.sizes):
+        assert array.shape == (11,) and not array.flags.writeable
+    for outside in (-1, 11):
+        with pytest.raises(IndexError):
+            index.path(outside)
+
+
+def test_holds_sizes_of_files_and_of_pixels(tmp_path: Path) -> None:
+    tree(tmp_path / "train", ["a/1.JPEG"], image(30, 20, "PNG"))
+    tree(tmp_path / "train", ["a/2.jpg"], image(7, 300))
+    index = open_index(tmp_path / "train")
+    assert index.heights.tolist() == [30, 7] and index.widths.tolist() == [20, 300]
+    assert index.sizes.tolist() == [index.path(i).stat().st_size for i in range(2)]
+
+
+def test_leaves_out_and_counts_hidden_and_foreign_files(tmp_path: Path) -> None:
+    foreign = ["a/.1.jpg", "a/notes.txt", "a/2.gif", "a/.cache/1.jpg", ".git/1.jpg", "README", "loose.jpg"]
+    root = tree(tmp_path / "train", ["a/1.jpg", "b/1.jpg", *foreign])
+    index = open_index(root)
+    assert paths(index) == ["a/1.jpg", "b/1.jpg"] and index.classes == ("a", "b")
+    assert index.ignored == len(foreign)
+
+
+def test_holds_names_that_are_no_utf8(tmp_path: Path) -> None:
+    root = tree(tmp_path / "train", [os.fsdecode(b"a\xff/1\xfe.jpg")])
+    for _ in range(2):
+        index = open_index(root)
+        assert os.fsencode(index.path(0)).endswith(b"/a\xff/1\xfe.jpg") and index.path(0).exists()
+
+
+def test_second_opening_reads_no_header(tmp_path: Path, headers_read: list[str]) -> None:
+    root = tree(tmp_path / "train", ["a/1.jpg", "b/deep/1.jpg"])
+    first = open_index(root)
+    assert len(headers_read) == 2
+    again = open_index(root, say=quiet)
+    assert len(headers_read) == 2
+    assert paths(again) == paths(first) and again.identity == first.identity
+    open_index(root, rescan=True)
+    assert len(headers_read) == 4
+
+
+@pytest.mark.parametrize(
+    ("change", "expected", "read"),
+    [
+        (
+            lambda root: tree(root, ["a/3.jpg"]),
+            ["a/1.jpg", "a/3.jpg", "b/deep/1.jpg"],
+            ["a/1.jpg", "a/3.jpg"],
+        ),
+        (lambda root: tree(root, ["b/deep/2.jpg"]), ["a/1.jpg", "b/deep/1.jpg", "b/deep/2.jpg"], ["b/"] * 2),
+        (lambda root: tree(root, ["aa/1.jpg"]), ["a/1.jpg", "aa/1.jpg", "b/deep/1.jpg"], ["aa/1.jpg"]),
+        (lambda root: (root / "b").rename(root / "0"), ["0/deep/1.jpg", "a/1.jpg"], ["0/deep/1.jpg"]),
+        (lambda root: (root / "b").rename(root.parent / "b"), ["a/1.jpg"], []),
+    ],
+)
+def test_a_change_is_seen_and_the_other_classes_are_not_read_again(
+    tmp_path: Path, headers_read: list[str], change, expected: list[str], read: list[str]
+) -> None:
+    root = tree(tmp_path / "train", ["a/1.jpg", "b/deep/1.jpg"])
+    before = open_index(root)
+    headers_read.clear()
+    change(root)
+    index = open_index(root)
+    assert paths(index) == expected
+    assert index.labels.tolist() == [index.classes.index(path.split("/")[0]) for path in expected]
+    assert index.identity != before.identity
+    assert len(headers_read) == len(read)
+    assert all(f"/train/{part}" in path for part, path in zip(read, sorted(headers_read), strict=True))
+    assert paths(before) == ["a/1.jpg", "b/deep/1.jpg"], "an index in use stays as it is"
+    fresh = open_index(root, rescan=True)
+    assert paths(fresh) == expected and fresh.identity == index.identity
+
+
+def test_change_right_after_the_scan_is_seen(tmp_path: Path) -> None:
+    root = tree(tmp_path / "train", ["a/1.jpg"])
+    for count in range(2, 12):
+        open_index(root)
+        tree(root, [f"a/{count}.jpg"])
+        assert len(open_index(root)) == count
+
+
+def test_a_folder_is_listed_later_than_its_time_can_tell_apart(tmp_path: Path) -> None:
+    folder = tree(tmp_path, ["a/1.jpg"]) / "a"
+    now = time.time_ns()
+    os.utime(folder, ns=(now, now))
+    listing = list_class(tmp_path, "a")
+    assert listing.folders == (("a", now),) and time.time_ns() - now >= 20_000_000
+    os.utime(folder, ns=(now - 10**9, now - 10**9))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(time, "sleep", lambda seconds: pytest.fail("waited for an old folder"))
+        assert list_class(tmp_path, "a").files == ["a/1.jpg"]
+
+
+def test_identity_is_of_paths_bytes_and_labels(tmp_path: Path) -> None:
+    names = ["a/1.jpg", "b/1.jpg"]
+    one = open_index(tree(tmp_path / "one", names))
+    assert re.fullmatch("[0-9a-f]{64}", one.identity)
+    assert open_index(tree(tmp_path / "copy", names)).identity == one.identity
+    others = [
+        open_index(tree(tmp_path / "path", ["a/1.jpg", "b/2.jpg"])),
+        open_index(tree(tmp_path / "bytes", names, JPEG + b"\0")),
+        open_index(tmp_path / "one", classes=["b", "a"]),
+    ]
+    assert len({index.identity for index in (one, *others)}) == 4
+
+
+def test_labels_follow_the_classes_given(tmp_path: Path) -> None:
+    root = tree(tmp_path / "val", ["b/1.jpg", "d/1.jpg", "d/2.jpg"])
+    index = open_index(root, classes=["a", "b", "c", "d"])
+    assert index.classes == ("a", "b", "c", "d") and index.labels.tolist() == [1, 3, 3]
+    assert index.labels.dtype == np.int32 and not index.labels.flags.writeable
+    with pytest.raises(
+        ValueError, match=r"/val has class folders that are none of the 1 classes asked for: d;"
+    ):
+        open_index(root, classes=["b"])
+
+
+def test_unreadable_files_are_named_with_their_fault(tmp_path: Path, cache: Path) -> None:
+    root = tree(tmp_path / "train", [f"a/{i}.jpg" for i in range(20)])
+    tree(root, ["a/3.jpg"], b"")
+    tree(root, ["b/1.png"], b"GIF89a")
+    (root / "b" / "0.jpg").symlink_to("nowhere")
+    with pytest.raises(ValueError) as error:
+        open_index(root)
+    assert str(error.value) == (
+        "3 of 22 files are no readable JPEG or PNG: a/3.jpg (empty), b/0.jpg (a link to nothing), "
+        f"b/1.png (neither JPEG nor PNG, begins with b'GIF89a'); remove or repair them in {root}"
+    )
+    assert not list(cache.glob("*.index"))
+    tree(root, [f"c/{i}.jpg" for i in range(9)], b"?")
+    with pytest.raises(
+        ValueError, match=r"^12 of 31 .*c/1.jpg \([^,]*, [^,]*\), \.\.\. \(12 in all\); remove"
+    ):
+        open_index(root)
+
+
+@pytest.mark.parametrize("name", ["a/inner", "a/deep/inner"])
+def test_a_link_around_in_a_circle_is_named(tmp_path: Path, name: str) -> None:
+    root = tree(tmp_path / "train", ["a/1.jpg", "a/deep/1.jpg"])
+    (root / name).symlink_to(root / "a", target_is_directory=True)
+    with pytest.raises(
+        ValueError, match=f"/train/{name} is a link to a folder that contains it; remove the link"
+    ):
+        open_index(root)
+
+
+def test_empty_class_folders_are_named(tmp_path: Path) -> None:
+    root = tree(tmp_path / "train", ["a/1.jpg", "b/notes.txt"])
+    (root / "c").mkdir()
+    with pytest.raises(
+        ValueError, match=r"without an image \(.jpg, .jpeg, .png\): b, c; fill or remove them"
+    ):
+        open_index(root)
+
+
+def test_cache_within_the_data_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = tree(tmp_path / "data", ["train/a/1.jpg", "val/a/1.jpg"])
+    monkeypatch.setenv("REXNET_CACHE", str(data / "cache"))
+    with pytest.raises(ValueError, match=r"cache folder .* lies within the data; export REXNET_CACHE=DIR"):
+        open_splits(data)
+    monkeypatch.setenv("REXNET_CACHE", str(data / "train" / "cache"))
+    with pytest.raises(ValueError, match="lies within the data"):
+        open_index(data / "train")
+    assert sorted(file.name for file in data.rglob("*")) == ["1.jpg", "1.jpg", "a", "a", "train", "val"]
+
+
+def test_cache_that_cannot_be_made_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tree(tmp_path / "train", ["a/1.jpg"])
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("REXNET_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.raises(ValueError, match=r"file/cache cannot be made: .*; export REXNET_CACHE=DIR"):
+        open_index(root)
+
+
+def test_default_cache_is_in_the_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("REXNET_CACHE")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    open_index(tree(tmp_path / "train", ["a/1.jpg"]))
+    assert len(list((tmp_path / "home" / ".cache" / "rexnet").glob("train-*.index"))) == 1
+
+
+def test_a_damaged_index_is_said_and_made_anew(tmp_path: Path, cache: Path) -> None:
+    root = tree(tmp_path / "train", ["a/1.jpg"])
+    expected = open_index(root).identity
+    (file,) = cache.glob("*.index")
+    whole = file.read_bytes()
+    for damaged in (whole[:-1], whole[:30], b"", b"x" * 500, whole[:24] + b"?" * (len(whole) - 24)):
+        file.write_bytes(damaged)
+        lines: list[str] = []
+        assert open_index(root, say=lines.append).identity == expected
+        assert len(lines) == 1 and lines[0].startswith(str(file)) and lines[0].endswith("; it is made anew")
+        assert file.read_bytes() == whole
+
+
+def test_an_interrupted_scan_leaves_nothing(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tree(tmp_path / "train", ["a/1.jpg"])
+    with monkeypatch.context() as patch:
+        patch.setattr(mapped.os, "fsync", lambda fd: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            open_index(root)
+    assert [file.suffix for file in cache.iterdir()] == [".lock"]
+    assert len(open_index(root)) == 1
+
+
+def _open_and_report(root: Path, barrier, results) -> None:
+    read = []
+    original = pipeline.scan.read_header
+    pipeline.scan.read_header = lambda path: (read.append(path), time.sleep(0.5), original(path))[2]
+    barrier.wait()
+    lines: list[str] = []
+    index = open_index(root, say=lines.append)
+    results.put((len(read), index.identity, lines))
+
+
+def test_one_process_makes_it_and_the_others_wait(tmp_path: Path, cache: Path) -> None:
+    root = tree(tmp_path / "train", [f"a/{i}.jpg" for i in range(8)])
+    spawn = multiprocessing.get_context("spawn")
+    barrier, results = spawn.Barrier(3), spawn.Queue()
+    workers = [spawn.Process(target=_open_and_report, args=(root, barrier, results)) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    reports = [results.get(timeout=60) for _ in workers]
+    for worker in workers:
+        worker.join(60)
+    assert sorted(read for read, _, _ in reports) == [0, 0, 8]
+    assert len({identity for _, identity, _ in reports}) == 1
+    waited = [lines for read, _, lines in reports if not read]
+    assert all(lines in ([], [f"waiting for another process that indexes {root}"]) for lines in waited)
+    assert any(waited), "nobody met the lock"
+    assert sorted(file.suffix for file in cache.iterdir()) == [".index", ".lock"]
+
+
+def test_goes_on_and_says_so_where_there_are_no_locks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_locks(fd: int, how: int) -> None:
+        raise OSError(38, "Function not implemented")
+
+    monkeypatch.setattr("fcntl.flock", no_locks)
+    lines: list[str] = []
+    with lock(tmp_path / "x.lock", say=lines.append, waiting="waiting"):
+        pass
+    assert len(lines) == 1 and lines[0].startswith(f"no file locks in {tmp_path} (Function not implemented)")
+
+
+def test_a_long_scan_tells_how_far_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tree(tmp_path / "train", [f"{name}/{i}.jpg" for name in "ab" for i in range(5)])
+    monkeypatch.setattr(pipeline.scan, "_QUIET", 0.0)
+    lines: list[str] = []
+    open_index(root, say=lines.append)
+    assert re.fullmatch(rf"indexing {root}: 5 of 10 files, \d+ files/s, \d+ s to go", lines[0])
+    assert re.fullmatch(rf"indexed {root}: 10 files in \d+\.\d s, \d+ files/s", lines[-1])
+
+
+# Private pages are the anonymous ones: Private_Clean also counts the file's pages that no
+# other process happens to map.
+MEASURE = """
+import json, sys, time
+from pathlib import Path
+from pipeline.index import open_index
+def private():
+    lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Anonymous:")) / 1024
+before, began = private(), time.perf_counter()
+index = open_index(Path(sys.argv[1]))
+seconds = time.perf_counter() - began
+for array in (index.labels, index.heights, index.widths, index.sizes):
+    array.sum()
+for i in range(0, len(index), 997):
+    index.path(i)
+print(json.dumps({"images": len(index), "seconds": seconds, "private": private() - before}))
+"""
+
+
+def large(root: Path, cache: Path, *, classes: int, images: int) -> None:
+    """The index of a tree of which only the class folders exist."""
+    names = [f"n{i:08d}" for i in range(classes)]
+    for name in names:
+        (root / name).mkdir(parents=True)
+    folders = [
+        ClassFolder(
+            name=name,
+            folders=((name, (root / name).stat().st_mtime_ns),),
+            paths=tuple(
+                b"%s/%s_%d.JPEG" % (name.encode(), name.encode(), i) for i in range(images // classes)
+            ),
+            headers=np.full((images // classes, 3), 500, np.int64),
+            ignored=0,
+        )
+        for name in names
+    ]
+    cache.mkdir()
+    write_catalog(catalog_file(cache, root, names), folders, others=0)
+
+
+@pytest.mark.parametrize(
+    "images", [200_000, pytest.param(1_280_000, marks=pytest.mark.slow, id="the size of ImageNet")]
+)
+def test_a_large_index_opens_at_once_and_is_shared(tmp_path: Path, cache: Path, images: int) -> None:
+    large(tmp_path / "train", cache, classes=1000, images=images)
+    run = subprocess.run(
+        [sys.executable, "-c", MEASURE, str(tmp_path / "train")],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    measured = json.loads(run.stdout)
+    assert measured["images"] == images
+    assert measured["seconds"] < 0.5
+    assert measured["private"] < 10  # MB; the arrays of the smaller one alone take 14
+
+
+def test_splits_share_the_classes_of_train(tmp_path: Path) -> None:
+    names = ["train/a/1.jpg", "train/b/1.jpg", "train/c/1.jpg", "val/b/1.jpg", "val/c/1.jpg"]
+    train, val = open_splits(tree(tmp_path / "data", names), say=quiet)
+    assert train.classes == val.classes == ("a", "b", "c")
+    assert train.labels.tolist() == [0, 1, 2] and val.labels.tolist() == [1, 2]
+    assert not is_imagenet_1k(train, val)
+
+
+WANTED = "wanted: {0}/train/CLASS/IMAGE.jpg and {0}/val/CLASS/IMAGE.jpg"
+SPLIT = "has no folder train: it is one split itself; name the folder above: --data {0}"
+NO_VAL = "{0} has a folder train but no folder val to measure the accuracy on; "
+LAYOUTS = {
+    "nothing": (
+        ["x/1.jpg"],
+        "none/deep",
+        "no folder {0}/none/deep; what exists is {0}. Name the data: --data DIR",
+    ),
+    "a file": (["file"], "file", "{0}/file is a file; wanted: a folder of images"),
+    "train itself": (["train/a/1.jpg", "val/a/1.jpg"], "train", "{0}/train " + SPLIT),
+    "val itself": (["train/a/1.jpg", "val/a/1.jpg"], "val", "{0}/val " + SPLIT),
+    "one above": (
+        ["set/train/a/1.jpg", "set/val/a/1.jpg"],
+        ".",
+        "{0} has no folder train: it lies one level deeper: --data {0}/set",
+    ),
+    "one split": (["a/1.jpg", "b/1.jpg"], ".", "{0} has no folder train: it holds a, b; " + WANTED),
+    "loose images": (["1.jpg"], ".", "{0} has no folder train: it holds no folders; " + WANTED),
+    "no val": (["train/a/1.jpg"], ".", NO_VAL + "add it"),
+    "valid": (["train/a/1.jpg", "valid/a/1.jpg"], ".", NO_VAL + "if it is called valid: ln -s valid {0}/val"),
+    "no classes": (
+        ["train/notes", "val/a/1.jpg"],
+        ".",
+        "{0}/train holds no class folders; wanted: {0}/train/CLASS/IMAGE.jpg",
+    ),
+    "unsorted val": (
+        ["train/a/1.jpg", "val/1.jpg", "val/2.PNG", "val/notes"],
+        ".",
+        "the 2 images in {0}/val are not sorted into class folders; wanted: {0}/val/CLASS/IMAGE.jpg",
+    ),
+    "other classes": (
+        ["train/a/1.jpg", "val/a/1.jpg", "val/b/1.jpg", "val/c/1.jpg"],
+        ".",
+        "{0}/val has class folders that {0}/train lacks: b, c; both must be sorted into the same classes",
+    ),
+    "empty class": (
+        ["train/a/1.jpg", "train/b/notes", "val/a/1.jpg"],
+        ".",
+        "class folders in {0}/train without an image (.jpg, .jpeg, .png): b; fill or remove them",
+    ),
+}
+
+
+@pytest.mark.parametrize(("there", "named", "message"), LAYOUTS.values(), ids=LAYOUTS)
+def test_says_what_is_wanted_and_what_to_type(
+    tmp_path: Path, there: list[str], named: str, message: str
+) -> None:
+    data = tree(tmp_path / "data", there)
+    with pytest.raises(FileNotFoundError if named == "none/deep" else ValueError) as error:
+        open_splits(data / named)
+    assert str(error.value) == message.format(data)
+
+
+def test_unsorted_imagenet_names_the_script(tmp_path: Path) -> None:
+    data = tree(tmp_path / "data", ["train/n01440764/1.JPEG", "val/ILSVRC2012_val_00000001.JPEG"])
+    with pytest.raises(
+        ValueError, match=rf"; for ImageNet: cd {data}/val && wget -qO- https://\S+/valprep.sh \| bash$"
+    ):
+        open_splits(data)
+
+
+def test_imagenet_1k_is_known_by_classes_and_counts(tmp_path: Path) -> None:
+    def split(images: int, classes: tuple[str, ...]) -> Index:
+        nothing = np.zeros(images, np.int8)
+        return Index(
+            root=tmp_path,
+            classes=classes,
+            identity="",
+            labels=nothing,
+            heights=nothing,
+            widths=nothing,
+            sizes=nothing,
+            ignored=0,
+            names=nothing,
+            ends=nothing,
+        )
+
+    wnids = tuple(f"n{i:08d}" for i in range(1000))
+    assert is_imagenet_1k(split(1_281_167, wnids), split(50_000, wnids))
+    assert not is_imagenet_1k(split(1_281_166, wnids), split(50_000, wnids))
+    assert not is_imagenet_1k(split(1_281_167, wnids), split(49_999, wnids))
+    assert not is_imagenet_1k(split(1_281_167, wnids[1:]), split(50_000, wnids[1:]))
+    assert not is_imagenet_1k(split(1_281_167, wnids), split(50_000, wnids[::-1]))
+    words = (*wnids[:-1], "tench")
+    assert not is_imagenet_1k(split(1_281_167, words), split(50_000, words))

@@ -1,0 +1,68 @@
+"""Stands in for launch/train.py where a test is about Slurm: as quick to start, and it does what it is told.
+
+`stand_in.py RECIPE --out FOLDER --plan PLAN [--steps N] [more]`. Plans: train (counts steps, saves and stops when
+signalled), user-error, fault, silent (ends well without a word), deaf-fault (never ready, in the second attempt
+a fault).
+"""
+
+import json
+import os
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+
+
+def value(flag: str, default: str = "") -> str:
+    return sys.argv[sys.argv.index(flag) + 1] if flag in sys.argv else default
+
+
+out, plan, last = Path(value("--out")), value("--plan", "train"), int(value("--steps", "1"))
+rank, attempt = int(os.environ["RANK"]), int(os.environ.get("SLURM_RESTART_COUNT", "0"))
+
+
+def end(state: str, *, step: int | None, message: str = "") -> None:
+    if rank == 0:
+        record = {"state": state, "step": step, "message": message}
+        Path(os.environ["REXNET_ATTEMPT"]).write_text(json.dumps(record))
+
+
+out.mkdir(parents=True, exist_ok=True)
+seen = {
+    "rank": rank,
+    "world": int(os.environ["WORLD_SIZE"]),
+    "host": socket.gethostname(),
+    "gpus": os.environ.get("CUDA_VISIBLE_DEVICES"),
+    "arguments": sys.argv[1:],
+    "folder": str(Path.cwd()),
+}
+(out / f"attempt{attempt}-rank{rank}.json").write_text(json.dumps(seen))
+
+if plan == "user-error":
+    end("user-error", step=None, message="no such\nfolder")
+    sys.exit(2)
+if plan == "deaf-fault" and attempt == 0:
+    time.sleep(600)
+if plan in ("fault", "deaf-fault"):
+    end("fault", step=3, message="it broke")
+    sys.exit(1)
+if plan == "silent":
+    sys.exit(0)
+
+stopping: list[int] = []
+for number in (signal.SIGTERM, signal.SIGUSR1):
+    signal.signal(number, lambda received, _: stopping.append(received))
+saved = out / f"step-rank{rank}"
+step = int(saved.read_text()) if saved.exists() else 0
+(out / f"attempt{attempt}-rank{rank}.ready").write_text(str(step))
+while step < last and not stopping:
+    if rank == 0 and (out / "lost").exists():  # a network would tell that a peer is gone
+        end("fault", step=step, message="connection closed by peer")
+        sys.exit(1)
+    step += 1
+    time.sleep(0.1)
+if stopping:
+    time.sleep(3 if rank == 0 else 0)  # rank 0 saves; the others are gone by then
+saved.write_text(str(step))
+end("requeue" if stopping else "done", step=step, message=f"signals {stopping}" if stopping else "")
