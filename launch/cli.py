@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import difflib
-import io
 import json
 import os
-import re
 from collections.abc import Sequence
-from contextlib import redirect_stderr
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import tyro
-
+from launch.arguments import UsageError, read_arguments
 from launch.config import Run, from_plain
 from launch.recipes import RECIPES
 
@@ -37,10 +33,6 @@ class Command:
     """Move an earlier run of the same folder aside and start anew."""
 
 
-class UsageError(ValueError):
-    """The command line cannot be understood; the message has been written for the user."""
-
-
 def read_command(argv: Sequence[str]) -> Command | None:
     """Returns what `argv` asks for; None after `--list` or `--help`, which only print.
 
@@ -57,21 +49,8 @@ def read_command(argv: Sequence[str]) -> Command | None:
             print("\n".join(f"{name:<12} {text}" for name, (text, _) in RECIPES.items()))
         return None
     default = _start(arguments)
-    complaint = io.StringIO()
-    try:
-        with redirect_stderr(complaint):
-            return tyro.cli(
-                Command,
-                args=arguments,
-                default=Command(run=default),
-                prog=f"launch/train.py {default.recipe}",
-                config=(tyro.conf.OmitArgPrefixes,),
-                console_outputs=first,
-            )
-    except SystemExit as end:
-        if not end.code:
-            return None
-        raise UsageError(_plain(complaint.getvalue())) from None
+    program = f"launch/train.py {default.recipe}"
+    return read_arguments(Command, arguments, program=program, default=Command(run=default))
 
 
 def _start(arguments: list[str]) -> Run:
@@ -89,7 +68,9 @@ def _start(arguments: list[str]) -> Run:
     if name not in RECIPES:
         near = difflib.get_close_matches(name, RECIPES, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}? " if near else ""
-        raise UsageError(f"there is no recipe {name!r}; {hint}There are {', '.join(RECIPES)} (--list tells more)")
+        raise UsageError(
+            f"there is no recipe {name!r}; {hint}There are {', '.join(RECIPES)} (--list tells more)"
+        )
     return RECIPES[name][1]
 
 
@@ -103,21 +84,3 @@ def _run_of_file(path: Path) -> Run:
     except (ValueError, KeyError, TypeError) as error:
         raise UsageError(f"--from {path}: this is not the run.json of a run ({error})") from None
     return replace(run, out=None)
-
-
-def _plain(text: str) -> str:
-    """Returns tyro's boxed message as sentences."""
-    lines = (line.strip("╭╮╰╯─│ \n") for line in text.splitlines())
-    kept = [line for line in lines if line and not line.startswith(("For full helptext", "Argument helptext"))]
-    message = " ".join(kept[1:] if len(kept) > 1 else kept)
-    return re.sub(r"Error parsing run[.\w]*: ", "", message)
-
-
-def main_out(arguments: Sequence[str]) -> Path | None:
-    """Returns the --out of arguments that could not be understood otherwise."""
-    for i, argument in enumerate(arguments):
-        if argument == "--out" and i + 1 < len(arguments):
-            return Path(arguments[i + 1])
-        if argument.startswith("--out="):
-            return Path(argument.removeprefix("--out="))
-    return None

@@ -39,8 +39,8 @@ class Run:
     """Images per optimizer step, over all GPUs."""
 
     micro_batch: int | None = 64
-    """Images per forward pass. BatchNorm and mixup see these together, so it is part of the run. None: batch / GPUs
-    of the first start."""
+    """Images per forward pass. BatchNorm and mixup see these together, so it is part of the run.
+    None: batch / GPUs of the first start."""
 
     seed: int = 0
     """Of everything random."""
@@ -64,8 +64,8 @@ class Run:
         size = self.augmentation.image_size
         if size < TOTAL_STRIDE:
             raise ValueError(
-                f"image-size is {size} pixels, but the network takes {TOTAL_STRIDE} or more: it shrinks an image "
-                f"{TOTAL_STRIDE}-fold (--image-size {TOTAL_STRIDE})"
+                f"image-size is {size} pixels, but the network takes {TOTAL_STRIDE} or more: it shrinks "
+                f"an image {TOTAL_STRIDE}-fold (--image-size {TOTAL_STRIDE})"
             )
         if self.epochs <= 0:
             raise ValueError(f"epochs is {self.epochs:g}, but must be positive")

@@ -61,10 +61,13 @@ class RunFolder:
         if facts is None or facts["identity"] == identity:
             return
         old, new = _flat(facts["identity_fields"]), _flat(identity_fields(run))
-        differing = [f"{name} {old.get(name)!r} -> {new.get(name)!r}" for name in new if old.get(name) != new.get(name)]
+        differing = [
+            f"{name} {old.get(name)!r} -> {new.get(name)!r}" for name in new if old.get(name) != new.get(name)
+        ]
         what = ", ".join(differing) or "the data set"
         raise ValueError(
-            f"{self.path} holds another run; what differs: {what}. Take another --out, or --fresh to move that run aside"
+            f"{self.path} holds another run; what differs: {what}. Take another --out, or --fresh to move it "
+            "aside"
         )
 
     def move_aside(self) -> Path | None:
@@ -95,7 +98,9 @@ class RunFolder:
         except BlockingIOError:
             file.seek(0)
             holder = file.read().strip() or "another process"
-            raise ValueError(f"{self.path} is being trained by {holder}; stop that one, or take another --out") from None
+            raise ValueError(
+                f"{self.path} is being trained by {holder}; stop that one, or take another --out"
+            ) from None
         file.truncate(0)
         job = os.environ.get("SLURM_JOB_ID")
         file.write(f"process {os.getpid()} on {socket.gethostname()}" + (f", job {job}" if job else ""))
@@ -127,7 +132,9 @@ def source_revision() -> str | None:
     here = Path(__file__).resolve().parent
     try:
         revision, changes = (
-            subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
+            subprocess.run(
+                ["git", *words], cwd=here, capture_output=True, text=True, check=True
+            ).stdout.strip()
             for words in (("rev-parse", "HEAD"), ("status", "--porcelain", "--untracked-files=no"))
         )
     except (OSError, subprocess.CalledProcessError):

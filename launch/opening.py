@@ -41,8 +41,8 @@ def open_data(run: Run, *, say: Say) -> Data:
     """
     if run.data is None and run.recipe != "demo":
         raise ValueError(
-            f"recipe {run.recipe} needs a data set: --data DIR, a folder that holds train/ and val/ with one folder "
-            "of images per class"
+            f"recipe {run.recipe} needs a data set: --data DIR, a folder that holds train/ and val/ with one "
+            "folder of images per class"
         )
     if run.data is None:
         say(_DEMO)
@@ -78,7 +78,8 @@ def open_session(run: Run, attempt: Attempt, *, say: Say, suffix: str = "") -> t
     visible = torch.cuda.device_count()
     if place.local_world_size < visible:
         say(
-            f"{visible} GPUs are visible, but {place.local_world_size} used; torchrun --nproc-per-node=gpu uses all of them"
+            f"{visible} GPUs are visible, but {place.local_world_size} used; torchrun --nproc-per-node=gpu "
+            "uses all of them"
         )
     return session, folder
 

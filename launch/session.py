@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import torch
 from torch import nn
 
 from launch.config import Run
+from launch.engine.config import Precision
 from launch.engine.course import Course
 from launch.engine.distributed import World
 from launch.engine.loop import Loop
@@ -48,7 +48,7 @@ class Session:
 
     def __init__(self, run: Run, *, plan: Plan, data: Data, world: World, identity: str):
         self.run, self.plan, self.data, self.world, self.identity = run, plan, data, world, identity
-        self.precision = choose_precision(run.numerics, world.device)
+        self.precision: Precision = choose_precision(run.numerics, world.device)
         self.course = Course(
             batch=plan.batch, images=len(data.train), epochs=run.epochs, log_every=run.keeping.log_every
         )
@@ -101,7 +101,9 @@ class Session:
             device=self.world.device,
             accumulation=self.plan.accumulation,
             first_micro_batch=self.world.place.rank * self.plan.accumulation,
-            draw_seed=lambda step, micro_batch: draw_seed(seed=self.run.seed, step=step, micro_batch=micro_batch),
+            draw_seed=lambda step, micro_batch: draw_seed(
+                seed=self.run.seed, step=step, micro_batch=micro_batch
+            ),
         )
         step.settle(self._constant_batch())
         return step
@@ -142,9 +144,19 @@ class Session:
 
     def score(self, model: nn.Module, *, keep: bool = False) -> tuple[Score, Predictions | None]:
         """Evaluates `model` on every validation image."""
+        return evaluate(
+            model,
+            self.eval_batches,
+            images=len(self.data.val),
+            device=self.world.device,
+            group=self.world.host_group,
+            keep=keep,
+        )
+
+    def eval_batches(self) -> Iterator[MicroBatch]:
+        """Yields this rank's share of one pass over the validation images."""
         place = self.world.place
-        batches = partial(
-            eval_batches,
+        return eval_batches(
             self.data.val,
             evaluation=self.run.evaluation,
             feeding=self.run.feeding,
@@ -153,14 +165,6 @@ class Session:
             device=self.world.device,
             image_size=self.run.augmentation.image_size,
             processes=place.local_world_size,
-        )
-        return evaluate(
-            model,
-            batches,
-            images=len(self.data.val),
-            device=self.world.device,
-            group=self.world.host_group,
-            keep=keep,
         )
 
     def references(self) -> dict[str, float]:

@@ -7,13 +7,14 @@ if __name__ == "__main__":  # run as a file: put the repository, not launch/, fi
     here = Path(__file__).resolve().parent
     sys.path[:] = [str(here.parent), *(p for p in sys.path if Path(p).resolve() != here)]
 
+from launch.arguments import out_of
 from launch.attempt import Attempt, carry_out
-from launch.cli import main_out, read_command
+from launch.cli import read_command
 
 
 def main(argv: list[str]) -> int:
     """Returns the exit code."""
-    attempt = Attempt(folder=main_out(argv))
+    attempt = Attempt(folder=out_of(argv))
     return carry_out(lambda attempt: work(argv, attempt), attempt=attempt)
 
 

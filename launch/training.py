@@ -67,7 +67,10 @@ def train(command: Command, attempt: Attempt) -> None:
     told = loop.run()
     attempt.step = state.step
     if told:
-        attempt.state, attempt.message = "requeue", f"stopped as asked at step {state.step}; the same command goes on"
+        attempt.state, attempt.message = (
+            "requeue",
+            f"stopped as asked at step {state.step}; the same command goes on",
+        )
         tracker.write(loop.event("stop"))
         tracker.close(state="requeue")
         say(attempt.message)
@@ -76,6 +79,7 @@ def train(command: Command, attempt: Attempt) -> None:
         tracker.close(state="done")
         if first:
             from launch.reporting.page import write_page
+
             write_page(folder.path)
     if lock is not None:
         lock.close()
@@ -125,7 +129,9 @@ def _facts(session: Session, folder: RunFolder) -> dict[str, Any]:
         "git": source_revision(),
         "devices": [session.device_name] * session.plan.ranks,
         "wandb": earlier["wandb"] if earlier else {"id": uuid.uuid4().hex[:8], "url": None, "mode": None},
-        "started": earlier["started"] if earlier else datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "started": earlier["started"]
+        if earlier
+        else datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "restarts": earlier["restarts"] + 1 if earlier else 0,
     }
 
@@ -159,7 +165,7 @@ def _finish(session: Session, loop: Loop, folder: RunFolder, tracker: Any, *, sa
     plain, _ = session.score(state.model)
     tracker.write(loop.eval_record(plain, weights="model"))
     score, predictions = session.score(state.average.model, keep=True)
-    tracker.write(loop.eval_record(score, weights="ema") | {"final": 1})
+    tracker.write({**loop.eval_record(score, weights="ema"), "final": 1})
     line = result_line(session, score)
     if session.world.place.first:
         save_weights(state.average.model, folder.path / "model.safetensors", variant=session.run.variant)
@@ -172,13 +178,15 @@ def _finish(session: Session, loop: Loop, folder: RunFolder, tracker: Any, *, sa
 
 
 def result_line(session: Session, score: Score) -> str:
-    """Returns the headline: the final EMA weights' accuracies, beside the official ones where there are any."""
-    line = f"Acc@1 {score.acc1:.2f} %   Acc@5 {score.acc5:.2f} %   ({score.images} images, final EMA weights)"
+    """Returns the headline: the final accuracies, beside the official ones where there are any."""
+    line = (
+        f"Acc@1 {score.acc1:.2f} %  Acc@5 {score.acc5:.2f} %  over {score.images} images, final EMA weights"
+    )
     references = session.references()
     if not references:
         return line
-    official = references["official/acc1"]
-    return f"{line}   official {official:.2f} / {references['official/acc5']:.2f} %   gap {score.acc1 - official:+.2f}"
+    acc1, acc5 = references["official/acc1"], references["official/acc5"]
+    return f"{line};  official {acc1:.2f} / {acc5:.2f} %, gap {score.acc1 - acc1:+.2f}"
 
 
 def _write_predictions(predictions: Predictions, path: Path) -> None:

@@ -117,8 +117,9 @@ def fill(folder: Path, *, contents: Contents) -> None:
     """Writes all images of a set, and last the marker that says so."""
 
     def write(split: str, shape: str, image: int) -> None:
-        pixels, options = draw(contents.seed, split=split, shape=shape, image=image)
-        pixels.save(folder / split / shape / f"{image:05d}.jpg", **options)
+        pixels, coding = draw(contents.seed, split=split, shape=shape, image=image)
+        path = folder / split / shape / f"{image:05d}.jpg"
+        pixels.save(path, quality=coding["quality"], subsampling=coding["subsampling"])
 
     jobs = [(split, shape, image) for split in SPLITS for shape, image in contents.images(split)]
     for split, shape, _ in jobs:
@@ -130,15 +131,15 @@ def fill(folder: Path, *, contents: Contents) -> None:
 
 
 def draw(seed: int, *, split: str, shape: str, image: int) -> tuple[Image.Image, dict[str, int]]:
-    """Returns one picture, RGB or (one in 16) grayscale, and how it is to be saved as a JPEG."""
+    """Returns one picture, RGB or (one in 16) grayscale, and how it is coded as a JPEG."""
     key = picture_key(seed=seed, split=SPLITS.index(split), label=list(SHAPES).index(shape), image=image)
     size, aspect, upright, gray, quality, subsampling = uniforms(key, FORMAT, np.arange(6)).tolist()
     shorter = 48 + int(60 * size)
     longer = min(160, int(shorter * (1 + 0.7 * aspect**2)))
     height, width = (longer, shorter) if upright < 0.5 else (shorter, longer)
     pixels = Image.fromarray(picture(shape, key=key, height=height, width=width))
-    options = {"quality": 75 + int(21 * quality), "subsampling": 0 if subsampling < 0.5 else 2}
-    return pixels.convert("L") if gray < 1 / 16 else pixels, options
+    coding = {"quality": 75 + int(21 * quality), "subsampling": 0 if subsampling < 0.5 else 2}
+    return pixels.convert("L") if gray < 1 / 16 else pixels, coding
 
 
 def is_finished(folder: Path, *, contents: Contents) -> bool:

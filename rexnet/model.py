@@ -79,7 +79,9 @@ class ReXNet(nn.Module):
     Maps images [B, 3, H, W], normalised by the mean and deviation of ImageNet, to logits [B, num_classes].
     """
 
-    def __init__(self, *, width: float, num_classes: int = 1000, dropout: float = 0.2, drop_path: float = 0.0):
+    def __init__(
+        self, *, width: float, num_classes: int = 1000, dropout: float = 0.2, drop_path: float = 0.0
+    ):
         super().__init__()
         shape = network_shape(width)
         self.stem = ConvNorm(3, shape.stem, kernel=3, stride=2)
@@ -118,6 +120,4 @@ def create_model(
     Raises:
         ValueError: there is no such network.
     """
-    return ReXNet(
-        width=variant_width(variant), num_classes=num_classes, dropout=dropout, drop_path=drop_path
-    )
+    return ReXNet(width=variant_width(variant), num_classes=num_classes, dropout=dropout, drop_path=drop_path)

@@ -46,7 +46,9 @@ def load_weights(model: nn.Module, path: Path) -> str:
         ValueError: it holds other keys or shapes than the model; the message names them.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"there is no weights file {path}; --weights wants a .safetensors or .pth file")
+        raise FileNotFoundError(
+            f"there is no weights file {path}; --weights wants a .safetensors or .pth file"
+        )
     loaded = _read(path)
     layout = "official" if _OFFICIAL_STEM in loaded else "ours"
     state = from_official(loaded, like=model.state_dict()) if layout == "official" else loaded
@@ -76,7 +78,9 @@ def _read(path: Path) -> dict[str, Tensor]:
     try:
         content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged or foreign file raises many kinds
-        raise ValueError(f"{path} is no weights file that can be read safely ({type(error).__name__})") from None
+        raise ValueError(
+            f"{path} is no weights file that can be read safely ({type(error).__name__})"
+        ) from None
     for key in ("state_dict", "model"):
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
@@ -94,6 +98,12 @@ def _complain(path: Path, state: dict[str, Tensor], wanted: dict[str, Tensor]) -
         if name in state and state[name].shape != wanted[name].shape
     ]
     faults = {"missing": missing, "unexpected": unexpected, "of another shape": shapes}
-    told = [f"{len(names)} {kind} ({', '.join(names[:3])}{' ...' * (len(names) > 3)})" for kind, names in faults.items() if names]
+    told = [
+        f"{len(names)} {kind} ({', '.join(names[:3])}{' ...' * (len(names) > 3)})"
+        for kind, names in faults.items()
+        if names
+    ]
     if told:
-        raise ValueError(f"{path} does not fit this network: {'; '.join(told)}; is it of another variant or class count?")
+        raise ValueError(
+            f"{path} does not fit this network: {'; '.join(told)}; is it of another variant or class count?"
+        )

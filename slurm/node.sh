@@ -13,7 +13,7 @@ rendezvous=is_host=$((SLURM_NODEID == 0)),read_timeout=300
 torchrun=$!
 
 asked=''
-trap 'asked=1; read -ra workers < <(cat "/proc/$torchrun/task/"*/children) && kill -USR1 "${workers[@]}"' USR1 TERM
+trap 'asked=1; cat "/proc/$torchrun/task/"*/children 2>/dev/null | xargs -r kill -USR1' USR1 TERM
 while :; do # a trapped signal ends `wait`, not torchrun
     wait "$torchrun" && status=0 || status=$?
     kill -0 "$torchrun" 2>/dev/null || break

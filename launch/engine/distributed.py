@@ -4,6 +4,7 @@ import os
 import sys
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -74,10 +75,16 @@ def join(place: Place, *, timeout: timedelta = timedelta(minutes=10)) -> World:
         torch.cuda.set_device(device)
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     if place.world_size == 1:
-        dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1, timeout=timeout)
+        dist.init_process_group(backend, store=_alone(), rank=0, world_size=1, timeout=timeout)
     else:
         dist.init_process_group(backend, timeout=timeout)
-    return World(place=place, device=device, host_group=dist.new_group(backend="gloo", timeout=timeout))
+    host_group = dist.new_group(backend="gloo", timeout=timeout)
+    assert isinstance(host_group, dist.ProcessGroup)
+    return World(place=place, device=device, host_group=host_group)
+
+
+def _alone() -> Any:
+    return dist.HashStore()  # pyright: ignore[reportPrivateImportUsage]
 
 
 def leave(code: int) -> None:

@@ -48,7 +48,10 @@ class Loop:
         self.tracker, self.stop, self.references, self.restarts = tracker, stop, references, restarts
 
     def run(self, *, until: int | None = None) -> bool:
-        """Trains up to the course's end, or step `until`; returns whether it was told to stop earlier."""
+        """Trains up to the course's end, or step `until`; returns whether it was told to stop earlier.
+
+        Scores the average past every epoch but the last, whose score is the run's result and its caller's.
+        """
         course, state = self.course, self.state
         end = course.steps if until is None else min(until, course.steps)
         if state.step >= end:
@@ -68,7 +71,7 @@ class Loop:
             metrics, told = meter.read(stop=self.stop.asked)
             self.tracker.write(self.train_record(metrics, lr=lr))
             epoch_over = course.ends_epoch(state.step)
-            if epoch_over and not told:
+            if epoch_over and not told and state.step < course.steps:
                 self.tracker.write(self.eval_record(self.score(state.average.model), weights="ema"))
             due = time.monotonic() - saved >= 60 * self.keeping.checkpoint_minutes
             if epoch_over or told or due:
@@ -81,7 +84,7 @@ class Loop:
 
     def train_record(self, metrics: Mapping[str, float], *, lr: float) -> Record:
         """Returns the line of metrics.jsonl for training since the last line."""
-        return self._line("train") | metrics | {"train/lr": lr, "health/restarts": self.restarts}
+        return {**self._line("train"), **metrics, "train/lr": lr, "health/restarts": self.restarts}
 
     def eval_record(self, score: Score, *, weights: str) -> Record:
         """Returns the line of metrics.jsonl for one evaluation, beside the published figures."""

@@ -89,7 +89,9 @@ def evaluate(
         losses += F.cross_entropy(logits, batch.labels, reduction="sum")
         if keep:
             top = logits.softmax(dim=1).topk(min(_TOP, logits.shape[1]))
-            kept.append((batch.ids, batch.labels.cpu().numpy(), top.indices.cpu().numpy(), top.values.cpu().numpy()))
+            kept.append(
+                (batch.ids, batch.labels.cpu().numpy(), top.indices.cpu().numpy(), top.values.cpu().numpy())
+            )
     model.train(training)
     counts, losses = counts.cpu(), losses.cpu()
     dist.all_reduce(counts, group=group)
@@ -103,7 +105,9 @@ def evaluate(
 
 def _gather(kept: list[tuple[np.ndarray, ...]], *, group: dist.ProcessGroup) -> Predictions | None:
     first = dist.get_rank() == 0
-    everybody: list[list[tuple[np.ndarray, ...]]] | None = [[] for _ in range(dist.get_world_size())] if first else None
+    everybody: list[list[tuple[np.ndarray, ...]]] | None = (
+        [[] for _ in range(dist.get_world_size())] if first else None
+    )
     dist.gather_object(kept, everybody, dst=0, group=group)
     if everybody is None:
         return None
@@ -111,5 +115,8 @@ def _gather(kept: list[tuple[np.ndarray, ...]], *, group: dist.ProcessGroup) -> 
     ids, labels, top5, probabilities = (np.concatenate(column) for column in zip(*parts, strict=True))
     order = np.argsort(ids)
     return Predictions(
-        ids=ids[order], labels=labels[order], top5=top5[order], probabilities=probabilities[order].astype(np.float32)
+        ids=ids[order],
+        labels=labels[order],
+        top5=top5[order],
+        probabilities=probabilities[order].astype(np.float32),
     )

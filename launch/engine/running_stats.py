@@ -26,7 +26,9 @@ class RunningStats:
         assert all(norm.momentum == self.momentum for norm in self.norms)
         buffers = [b for norm in self.norms for b in (norm.running_mean, norm.running_var)]
         self.values = torch.cat([b for b in buffers if b is not None])
-        self.counts = torch.stack([n.num_batches_tracked for n in self.norms if n.num_batches_tracked is not None])
+        self.counts = torch.stack(
+            [n.num_batches_tracked for n in self.norms if n.num_batches_tracked is not None]
+        )
         start = 0
         for i, norm in enumerate(self.norms):
             size = norm.num_features

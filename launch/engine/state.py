@@ -24,9 +24,9 @@ class Average:
         """Moves towards `model` by 1 - decay, or stays where `skipped` [] is true."""
         share = (1 - decay) * (~skipped).to(stats.values.dtype)
         averages = [*self.weights, self.stats.values]
-        distances = torch._foreach_sub([*model.parameters(), stats.values], averages)
-        torch._foreach_mul_(distances, share)
-        torch._foreach_add_(averages, distances)
+        distances = torch._foreach_sub([*model.parameters(), stats.values], averages)  # pyright: ignore
+        torch._foreach_mul_(distances, share)  # pyright: ignore
+        torch._foreach_add_(averages, distances)  # pyright: ignore
         self.stats.counts.copy_(stats.counts)
 
 

@@ -134,7 +134,10 @@ class Step:
         self.state.stats.share_momentum(k + 1, self.accumulation)
         last = k == self.accumulation - 1
         with nullcontext() if last else self.replica.no_sync():
-            with record_function("forward"), torch.autocast(self.device.type, self.half, self.half is not None):
+            with (
+                record_function("forward"),
+                torch.autocast(self.device.type, self.half, self.half is not None),
+            ):
                 logits = self.replica(batch.images)
                 loss = mixed_loss(logits, batch, smoothing=self.optim.label_smoothing)
             with record_function("backward"):
@@ -154,7 +157,9 @@ class Step:
         gradients = [p.grad for p in self.parameters if p.grad is not None]
         self.gradient_norm = torch.nn.utils.get_total_norm(gradients, foreach=True)
         if self.optim.clip > 0:
-            torch.nn.utils.clip_grads_with_norm_(self.parameters, self.optim.clip, self.gradient_norm, foreach=True)
+            torch.nn.utils.clip_grads_with_norm_(
+                self.parameters, self.optim.clip, self.gradient_norm, foreach=True
+            )
         skipped = found_overflow(scaler, optimizer)
         scaler.step(optimizer)
         if self.moving_scale:

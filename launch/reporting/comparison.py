@@ -16,7 +16,7 @@ class Standing:
 
     name: str
     attempts: int
-    """Files read; each attempt at a run writes its own."""
+    """Files with a record in them; each attempt at a run writes its own."""
 
     epoch: float | None
     """Epoch of the evaluation; None without one."""
@@ -40,7 +40,7 @@ def standing(run: Path) -> Standing:
             rows = wandb_file.read(file).history
         except ValueError:  # killed before W&B had written anything
             continue
-        attempts += 1
+        attempts += bool(rows)
         last = next((row for row in reversed(rows) if "eval/acc1" in row), last)
     values = {name: float(last[name]) for name in COLUMNS if isinstance(last.get(name), int | float)}
     return Standing(name=run.resolve().name, attempts=attempts, epoch=last.get("epoch"), values=values)

@@ -2,9 +2,11 @@
 
 import os
 import queue
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -80,36 +82,34 @@ class WeightsAndBiases:
     def _work(self) -> None:
         name, before = "WANDB_DATA_DIR", os.environ.get("WANDB_DATA_DIR")
         os.environ[name] = before or str(self._folder / "wandb" / "data")
+        run: Any = None
         try:
-            self._run()
+            run = self._start()
+            self._started.set()
+            if run is not None:
+                self._follow(run)
+        except Exception as error:
+            self._fail(error)
+            if run is not None:
+                with suppress(Exception):  # what has been written is still closed, if that is possible
+                    run.finish(exit_code=1)
         finally:
+            self._started.set()
+            _teardown()
             if before is None:
                 os.environ.pop(name, None)
 
-    def _run(self) -> None:
-        try:
-            run = self._start()
-        except Exception as error:
-            self._fail(error)
-            run = None
-        self._started.set()
-        if run is None:
-            return
+    def _follow(self, run: Any) -> None:
         if self.url:
             self._say(f"W&B: {self.url}")
-        try:
-            while not isinstance(item := self._queue.get(), str):
-                self._log(run, item)
-            run.summary["state"] = item
-            if item == "requeue":
-                run.mark_preempting()
-            run.finish(exit_code=0 if item == "done" else 1)
-            if self.url:
-                self._say(f"W&B: {self.url}")
-        except Exception as error:
-            self._fail(error)
-        finally:
-            _teardown()
+        while not isinstance(item := self._queue.get(), str):
+            self._log(run, item)
+        run.summary["state"] = item
+        if item == "requeue":
+            run.mark_preempting()
+        run.finish(exit_code=0 if item == "done" else 1)
+        if self.url:
+            self._say(f"W&B: {self.url}")
 
     def _fail(self, error: BaseException) -> None:
         self.mode = "failed"
@@ -219,9 +219,7 @@ class WeightsAndBiases:
 
 
 def _teardown() -> None:
-    import wandb
-
-    try:
-        wandb.teardown()
-    except Exception:  # the run's files are closed; a service that will not end cleanly has nothing to add
-        return
+    wandb = sys.modules.get("wandb")
+    if wandb is not None:
+        with suppress(Exception):  # the run is closed; a service that will not end cleanly has nothing to add
+            wandb.teardown()

@@ -106,9 +106,9 @@ class Cluster:
     def job(self, number: int) -> dict[str, str]:
         """What Slurm records about a job: JobState, Restarts, ExitCode, Command ..."""
         line = self.call("scontrol", "-o", "show", "job", str(number))
-        return dict(re.findall(r"(\S+?)=(\S*)", line))
+        return dict(re.findall(r"(\S+?)=(.*?)(?:\s+(?=\S+=)|\s*$)", line))
 
-    def wait(self, number: int, states: Collection[str] | str, *, seconds: float = 120) -> dict[str, str]:
+    def wait(self, number: int, states: Collection[str] | str, *, seconds: float = 180) -> dict[str, str]:
         """The job's record once it is in one of the states; TimeoutError says where it stands and its log."""
         wanted = {states} if isinstance(states, str) else set(states)
         end = time.monotonic() + seconds
@@ -125,7 +125,7 @@ class Cluster:
                 )
             time.sleep(0.3)
 
-    def finish(self, number: int, *, seconds: float = 120) -> dict[str, str]:
+    def finish(self, number: int, *, seconds: float = 180) -> dict[str, str]:
         """The job's record when it has ended in any way."""
         ends = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "PREEMPTED", "OUT_OF_MEMORY")
         return self.wait(number, ends, seconds=seconds)

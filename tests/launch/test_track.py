@@ -312,7 +312,7 @@ class TestWeightsAndBiases:
             monkeypatch.setenv("WANDB_API_KEY", KEY)
             monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{hole.getsockname()[1]}")
             began = time.monotonic()
-            tracker, said, (run,) = track(no_account, [evaluation(10, 70.0)], online_wait=11.0)
+            tracker, said, (*_, run) = track(no_account, [evaluation(10, 70.0)], online_wait=11.0)
         assert time.monotonic() - began < 20
         assert tracker.mode == "offline" and len(run.history) == 1
         assert len(said) == 1 and "did not answer" in said[0]
@@ -394,7 +394,6 @@ class TestWeightsAndBiases:
         monkeypatch.setenv("WANDB_API_KEY", KEY)
         monkeypatch.setenv("WANDB_BASE_URL", server.url)
         tracker, said, _ = track(no_account, [train(1), evaluation(10, 70.0)], state="requeue")
-        print(said)
         assert (tracker.mode, tracker.url) == ("online", f"{server.url}/team/rexnet/runs/abcd1234")
         assert said == [f"W&B: {tracker.url}"] * 2
         track(no_account, [evaluation(20, 71.0)], earlier=[evaluation(10, 70.0)])

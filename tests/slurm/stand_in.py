@@ -65,4 +65,5 @@ while step < last and not stopping:
 if stopping:
     time.sleep(3 if rank == 0 else 0)  # rank 0 saves; the others are gone by then
 saved.write_text(str(step))
+(out / f"attempt{attempt}-rank{rank}.signals").write_text(str(stopping))
 end("requeue" if stopping else "done", step=step, message=f"signals {stopping}" if stopping else "")

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.slurm
 RUNNING = ("slurm/rexnet_2.0.sh", "--plan", "train", "--steps")
 
 
-def until(path: Path, cluster: Cluster, number: int, *, seconds: float = 60) -> None:
+def until(path: Path, cluster: Cluster, number: int, *, seconds: float = 120) -> None:
     """Return when the job's trainer has written a file."""
     end = time.monotonic() + seconds
     while not path.exists():
@@ -129,9 +129,9 @@ def test_a_node_that_slurm_finds_lost(
         cluster.wait(number, "PENDING", seconds=90)
     finally:
         cluster.revive(lost)
-    (out / "step-rank0").write_text("890")
-    (out / "step-rank1").write_text("890")
-    record = cluster.finish(number)
+    for rank in range(2):
+        (out / f"step-rank{rank}").write_text("890")
+    record = cluster.finish(number, seconds=240)
     assert (record["JobState"], record["Restarts"]) == ("COMPLETED", "1"), log_of(checkout, number)
 
 
@@ -153,7 +153,7 @@ def test_a_node_that_the_trainer_finds_lost(
         cluster.revive(2)
     for rank in range(2):
         (out / f"step-rank{rank}").write_text("590")
-    record = cluster.finish(number)
+    record = cluster.finish(number, seconds=240)
     log = log_of(checkout, number)
     assert (record["JobState"], record["Restarts"]) == ("COMPLETED", "1"), log
     assert "queued again, a node does not answer any more" in log

@@ -1,0 +1,70 @@
+"""Reads a command line into a dataclass; mistakes become one sentence. No torch."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+from collections.abc import Sequence
+from contextlib import redirect_stderr
+from pathlib import Path
+from typing import TypeVar
+
+import tyro
+
+_NOISE = ("For full helptext", "Argument helptext")
+
+Kind = TypeVar("Kind")
+
+
+class UsageError(ValueError):
+    """The command line cannot be understood; the message is for the user."""
+
+
+def read_arguments(
+    kind: type[Kind], arguments: Sequence[str], *, program: str, default: Kind | None = None
+) -> Kind | None:
+    """Returns `arguments` as a `kind`, or None after `--help`. Of many ranks, only rank 0 prints.
+
+    Flags are named as the fields are, also those of nested dataclasses.
+
+    Raises:
+        UsageError: an argument is misspelt or has no meaning.
+    """
+    first = os.environ.get("RANK", "0") == "0"
+    complaint = io.StringIO()
+    try:
+        with redirect_stderr(complaint):
+            return tyro.cli(
+                kind,
+                args=arguments,
+                default=tyro.MISSING if default is None else default,
+                prog=program,
+                config=(tyro.conf.OmitArgPrefixes,),
+                console_outputs=first,
+            )
+    except SystemExit as end:
+        if not end.code:
+            return None
+        raise UsageError(_sentence(complaint.getvalue(), program=program)) from None
+
+
+def out_of(arguments: Sequence[str]) -> Path | None:
+    """Returns the --out of arguments that could not be understood otherwise."""
+    for i, argument in enumerate(arguments):
+        if argument == "--out" and i + 1 < len(arguments):
+            return Path(arguments[i + 1])
+        if argument.startswith("--out="):
+            return Path(argument.removeprefix("--out="))
+    return None
+
+
+def _sentence(text: str, *, program: str) -> str:
+    """Returns tyro's boxed message without frame and headline."""
+    lines = (line.strip("╭╮╰╯─│ \n") for line in text.splitlines())
+    kept = [line for line in lines if line and not line.startswith(_NOISE)]
+    message = " ".join(kept[1:] if len(kept) > 1 else kept)
+    return (
+        re.sub(r"Error parsing run[.\w]*: ", "", message)
+        or f"the arguments have no meaning; see {program} --help"
+    )

@@ -1,0 +1,98 @@
+"""launch/dashboard.py as it is called."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from launch.track.weights_and_biases import WeightsAndBiases
+
+PROGRAM = Path(__file__).parents[2] / "launch" / "dashboard.py"
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> dict[str, str]:
+    """The environment of somebody without a W&B account."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("WANDB_")}
+    return kept | {"HOME": str(tmp_path), "NETRC": str(tmp_path / "netrc"), "WANDB_CONFIG_DIR": str(tmp_path)}
+
+
+def dashboard(*arguments: str, cwd: Path, env: dict[str, str]) -> Any:
+    command = [sys.executable, str(PROGRAM), *arguments]
+    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=120)
+
+
+def make_run(folder: Path, *, official: bool) -> None:
+    """A run's folder with an offline W&B file of two attempts."""
+    folder.mkdir(parents=True)
+    facts = {"recipe": "r", "identity": "1", "run": {}, "wandb": {"id": folder.name[:4]}}
+    for epoch, acc1 in ((1.0, 50.0), (2.0, 60.5)):
+        tracker = WeightsAndBiases(folder, facts=facts, say=pytest.fail)
+        record = {"kind": "eval", "weights": "ema", "step": 1, "epoch": epoch, "images_seen": 1, "time": 1.0}
+        figures = {"eval/acc1": acc1, "eval/acc5": 80.0}
+        if official:
+            figures |= {"official/acc1": 77.9, "official/acc5": 93.9, "gap/acc1": acc1 - 77.9}
+        tracker.write(record | figures)
+        tracker.close(state="done")
+
+
+def test_dry_run_needs_neither_key_nor_network(
+    tmp_path: Path, home: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    make_run(tmp_path / "runs" / "imagenet-1", official=True)
+    make_run(tmp_path / "runs" / "demo-1", official=False)
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # whoever asks the network fails
+        nowhere = f"http://127.0.0.1:{closed.getsockname()[1]}"
+        env = home | {"WANDB_BASE_URL": nowhere, "HTTPS_PROXY": nowhere}
+        done = dashboard("--dry-run", cwd=tmp_path, env=env)
+    assert done.returncode == 0, done.stderr
+    head, demo, imagenet, note = (line.split() for line in done.stdout.splitlines())
+    assert head == [
+        "run",
+        "attempts",
+        "epoch",
+        "eval/acc1",
+        "official/acc1",
+        "gap/acc1",
+        "eval/acc5",
+        "official/acc5",
+    ]
+    assert demo == ["demo-1", "2", "2.0", "60.50", "-", "-", "80.00", "-"]
+    assert imagenet == ["imagenet-1", "2", "2.0", "60.50", "77.90", "-17.40", "80.00", "93.90"]
+    assert note[-1] == "runs/dashboard.json"
+    built = json.loads((tmp_path / "runs" / "dashboard.json").read_text())
+    assert built["displayName"] == "ReXNet against the published accuracy"
+
+
+def test_without_any_run(tmp_path: Path, home: dict[str, str]) -> None:
+    done = dashboard("--dry-run", "--spec", "spec.json", cwd=tmp_path, env=home)
+    assert done.returncode == 0 and len(done.stdout.splitlines()) == 2
+    assert (tmp_path / "spec.json").exists()
+
+
+def test_saving_without_a_key_says_what_to_set(tmp_path: Path, home: dict[str, str]) -> None:
+    done = dashboard(cwd=tmp_path, env=home)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert "WANDB_API_KEY" in done.stderr and "--dry-run" in done.stderr
+
+
+def test_saving_without_a_network_says_so(tmp_path: Path, home: dict[str, str]) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        nowhere = f"http://127.0.0.1:{closed.getsockname()[1]}"
+        done = dashboard(cwd=tmp_path, env=home | {"WANDB_BASE_URL": nowhere, "WANDB_API_KEY": "0" * 40})
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert f"{nowhere} cannot be reached" in done.stderr
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path, home: dict[str, str]) -> None:
+    done = dashboard("runs/none", "--dry-run", cwd=tmp_path, env=home)
+    assert done.returncode == 2 and "runs/none is not a folder" in done.stderr
