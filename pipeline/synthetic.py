@@ -19,7 +19,7 @@ from PIL import Image
 from pipeline.drawing import SHAPES, picture, picture_key
 from pipeline.hashing import uniforms
 
-VERSION = 1
+VERSION = 2
 """Goes up with every change to what is drawn, so that a cache of older pictures is not taken for this one."""
 
 SPLITS = ("train", "val")

@@ -109,6 +109,7 @@ while :; do # a trapped signal ends `wait`, not the step
 done
 
 # ---------------------------------------------------------------------- what now
+# A lost node needs nothing here: srun waits for it until Slurm gives it up and queues the job again itself.
 
 sleep 1 # scancel reaches the step and this shell in either order
 state='' at='' message=''
@@ -125,11 +126,6 @@ fi
 preempted() { # during this attempt: Slurm's note may be older
     local noted started
     noted=$(record PreemptTime) && started=$(record StartTime) && [[ $noted == [0-9]* && ! $noted < $started ]]
-}
-
-node_lost() { # Slurm itself notices only after minutes
-    ! timeout 60 srun --overlap --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" \
-        --ntasks-per-node=1 --gres=none true
 }
 
 requeue() {
@@ -153,7 +149,5 @@ elif preempted; then
 elif [[ $warned ]]; then
     say "not queued again: time was up before the trainer could save; allow more with sbatch --time"
     exit 1
-elif [[ $status -ne 0 ]] && node_lost; then
-    requeue "a node does not answer any more"
 fi
 exit "$status"

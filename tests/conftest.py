@@ -10,6 +10,9 @@ from functools import cache
 
 import pytest
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # before torch is imported: the workers are the parallelism
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 def _no_gpu() -> str | None:
     import torch
@@ -33,6 +36,14 @@ _NEEDS: dict[str, Callable[[], str | None]] = {
     "slurm": cache(_no_slurm),
     "browser": cache(_no_browser),
 }
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keeps a file's tests, and all that want the Slurm cluster, in one process of pytest-xdist."""
+    for item in items:
+        group = "slurm" if item.get_closest_marker("slurm") else item.path.as_posix()
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -94,7 +94,10 @@ class Terminal:
 
     def _draw(self, line: str, step: float) -> None:
         if self._live is None:  # no thread of rich's: the line changes when there is news
-            self._live = Live(console=self._console, auto_refresh=False)
+            ours = self._console.file is sys.stdout  # then what others print belongs above the line
+            self._live = Live(
+                console=self._console, auto_refresh=False, redirect_stdout=ours, redirect_stderr=ours
+            )
             self._live.start()
         text = Text(line)
         if len(line) + 30 <= self._console.width:  # on a narrow terminal the figures matter more than the bar
@@ -104,8 +107,9 @@ class Terminal:
         self._live.update(text, refresh=True)
 
     def _training(self, record: Record) -> str:
+        epochs = f"{self._steps / self._steps_per_epoch:.1f}"
         parts = [
-            f"epoch {float(record['epoch']):.2f}/{self._steps / self._steps_per_epoch:.4g}",
+            f"epoch {float(record['epoch']):.2f}/{epochs.removesuffix('.0')}",
             f"step {int(record['step'])}/{self._steps}",
             f"loss {_number(record, 'train/loss', '.4f')}",
             f"Acc@1 {_number(record, 'train/acc1', '.2f')}",

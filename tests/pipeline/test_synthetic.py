@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from pipeline.drawing import SHAPES, area, coverage, picture_key, posed
-from pipeline.synthetic import MARKER, Contents, demo_folder, draw, make
+from pipeline.synthetic import MARKER, VERSION, Contents, demo_folder, draw, make
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -195,11 +195,11 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     cache = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("REXNET_CACHE", str(cache))
-        half = cache / "demo-1" / "train" / "ring"
+        half = cache / f"demo-{VERSION}" / "train" / "ring"
         half.mkdir(parents=True)
         (half / "00000.jpg").write_bytes(b"")
         folder = demo_folder()
-    assert folder == cache / "demo-1"
+    assert folder == cache / f"demo-{VERSION}"
     assert (folder / MARKER).exists()
     return folder
 

@@ -1,8 +1,8 @@
-"""Stands in for launch/train.py where a test is about Slurm: as quick to start, and it does what it is told.
+"""Stands in for launch/train.py where a test is about Slurm: as quick to start, and it does as it is told.
 
-`stand_in.py RECIPE --out FOLDER --plan PLAN [--steps N] [more]`. Plans: train (counts steps, saves and stops when
-signalled), user-error, fault, silent (ends well without a word), deaf-fault (never ready, in the second attempt
-a fault).
+`stand_in.py RECIPE --out FOLDER --plan PLAN [--steps N] [more]`. Plans: train (counts steps; saves and stops
+when signalled), user-error, fault, silent (ends well without a word), deaf-fault (never ready; in the second
+attempt a fault).
 """
 
 import json

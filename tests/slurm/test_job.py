@@ -93,9 +93,14 @@ def test_a_script_from_nowhere_says_what_to_type(
     log = tmp_path / "log"
     number = cluster.submit("--nodes=1", f"--output={log}", str(copy), cwd=tmp_path, env=environment)
     assert cluster.finish(number)["ExitCode"] == "2:0"
-    assert f"no checkout at '{copy}' nor in {tmp_path}; type: sbatch CHECKOUT/slurm/rexnet_1.5.sh" in log.read_text()
+    assert (
+        f"no checkout at '{copy}' nor in {tmp_path}; type: sbatch CHECKOUT/slurm/rexnet_1.5.sh"
+        in log.read_text()
+    )
     number = cluster.submit(
-        *("--nodes=1", f"--output={log}", str(copy), "--out", str(tmp_path / "out")), cwd=checkout, env=environment
+        *("--nodes=1", f"--output={log}", str(copy), "--out", str(tmp_path / "out")),
+        cwd=checkout,
+        env=environment,
     )
     assert cluster.finish(number)["JobState"] == "COMPLETED"
 

@@ -31,7 +31,16 @@ def test_the_six_differ_in_recipe_and_nodes_only() -> None:
 
 
 def test_no_hyperparameter_in_slurm() -> None:
-    names = ("--lr", "--batch", "--epochs", "--weight-decay", "--image-size", "--seed", "--precision", "--micro")
+    names = (
+        "--lr",
+        "--batch",
+        "--epochs",
+        "--weight-decay",
+        "--image-size",
+        "--seed",
+        "--precision",
+        "--micro",
+    )
     for script in (REPOSITORY / "slurm").glob("*.sh"):
         assert not [name for name in names if name in script.read_text()], script
 
