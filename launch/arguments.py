@@ -33,15 +33,16 @@ def read_arguments(
     """
     first = os.environ.get("RANK", "0") == "0"
     complaint = io.StringIO()
+    known = {} if default is None else {"default": default}
     try:
         with redirect_stderr(complaint):
             return tyro.cli(
                 kind,
                 args=arguments,
-                default=tyro.MISSING if default is None else default,
                 prog=program,
                 config=(tyro.conf.OmitArgPrefixes,),
                 console_outputs=first,
+                **known,
             )
     except SystemExit as end:
         if not end.code:

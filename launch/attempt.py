@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 import traceback
@@ -77,6 +78,7 @@ def _is_mistake(error: Exception) -> bool:
 def _end(attempt: Attempt, *, state: str, message: str, code: int) -> int:
     attempt.state, attempt.message = state, message
     if attempt.rank != 0:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # rank 0's end is to end this one at once
         time.sleep(_PATIENCE if state == "user-error" else 1.0)
         if state == "user-error":
             print(f"rank {attempt.rank}: {message}", file=sys.stderr)

@@ -273,7 +273,7 @@ def test_closing_ends_the_threads(index, taken):
         next(batches)
     assert threads() > before or not taken
     batches.close()
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while threads() > before and time.monotonic() < deadline:
         time.sleep(0.01)
     assert threads() <= before
@@ -292,7 +292,7 @@ def test_an_abandoned_loader_does_not_keep_the_interpreter(tmp_path):
         cwd=Path(__file__).resolve().parents[2],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,  # a hang lasts for ever, but a starved machine may take a minute to import torch
     )
     assert done.returncode == 0, done.stderr
     assert "[8, 3, 32, 32]" in done.stdout

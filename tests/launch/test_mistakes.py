@@ -1,0 +1,101 @@
+"""Wrong inputs end before any work: one clear message, exit code 2, no traceback."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipeline import synthetic
+from tests.launch.program import run
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return synthetic.make(tmp_path_factory.mktemp("mistakes") / "set", classes=3, train=30, val=12)
+
+
+def broken(data: Path, tmp_path: Path, change: Callable[[Path], object]) -> Path:
+    copy = tmp_path / "set"
+    shutil.copytree(data, copy)
+    change(copy)
+    return copy
+
+
+def first_class(split: Path) -> Path:
+    return sorted(path for path in split.iterdir() if path.is_dir())[0]
+
+
+ARGUMENTS = {
+    "misspelt recipe": (["rexnet_20", "--data", "x"], ["no recipe 'rexnet_20'", "'rexnet_2.0'"]),
+    "misspelt flag": (["demo", "--epoch", "3"], ["--epoch", "--epochs"]),
+    "no such folder": (["rexnet_1.0", "--data", "/no/such/folder"], ["/no/such/folder", "--data"]),
+    "no data": (["rexnet_1.0"], ["--data DIR"]),
+    "batch that does not fit": (["demo", "--batch", "100"], ["100", "32", "--micro-batch"]),
+    "image size": (["demo", "--image-size", "16"], ["16", "--image-size 32"]),
+    "no number": (["demo", "--lr", "fast"], ["--lr", "fast"]),
+    "negative": (["demo", "--lr", "-1"], ["lr is -1"]),
+    "no GPU to decode on": (["demo", "--decode", "gpu"], ["--decode cpu"]),
+    "no such run": (["--from", "runs/none/run.json"], ["runs/none/run.json", "no such file"]),
+}
+
+
+@pytest.mark.parametrize("mistake", ARGUMENTS)
+def test_mistake_in_the_arguments(mistake: str, tmp_path: Path) -> None:
+    arguments, wanted = ARGUMENTS[mistake]
+    done = run("train", *arguments, "--out", tmp_path / "run", cwd=tmp_path, CUDA_VISIBLE_DEVICES="")
+    check(done.returncode, done.stdout + done.stderr, wanted)
+    attempt = json.loads((tmp_path / "run" / "attempt.json").read_text())
+    assert attempt["state"] == "user-error" and attempt["message"] in done.stderr
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["attempt.json"]
+
+
+LAYOUTS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "train without val": (lambda d: shutil.rmtree(d / "val"), "no folder val"),
+    "empty class folder": (lambda d: (d / "train" / "empty").mkdir(), "empty"),
+    "val with more classes": (lambda d: shutil.copytree(first_class(d / "val"), d / "val" / "zebra"), "zebra"),
+    "no train": (lambda d: shutil.rmtree(d / "train"), "no folder train"),
+    "damaged image": (lambda d: (first_class(d / "train") / "bad.jpg").write_bytes(b"no image"), "bad.jpg"),
+}
+
+
+@pytest.mark.parametrize("mistake", LAYOUTS)
+def test_mistake_in_the_data(mistake: str, data: Path, tmp_path: Path) -> None:
+    change, wanted = LAYOUTS[mistake]
+    folder = broken(data, tmp_path, change)
+    done = run("train", "demo", "--data", folder, cwd=tmp_path, REXNET_CACHE=str(tmp_path / "cache"))
+    check(done.returncode, done.stdout + done.stderr, [wanted])
+    assert json.loads((tmp_path / "runs" / "attempt.json").read_text())["state"] == "user-error"
+
+
+def check(code: int, output: str, wanted: list[str]) -> None:
+    assert code == 2, output
+    assert "Traceback" not in output
+    lines = [line for line in output.splitlines() if all(part in line for part in wanted)]
+    assert len(lines) == 1, output
+
+
+def test_torchrun_says_it_once_and_attempt_json_says_whose_mistake(data: Path, tmp_path: Path) -> None:
+    out, attempt = tmp_path / "run", tmp_path / "elsewhere.json"
+    done = run(
+        "train", "demo", "--data", data, "--out", out, "--batch", 8, "--micro-batch", 8, processes=3,
+        REXNET_ATTEMPT=str(attempt),
+    )  # fmt: skip
+    assert done.returncode == 1
+    told = [line for line in done.stderr.splitlines() if "do not divide among 3 processes" in line]
+    assert len(told) == 1 and "--batch 24" in told[0]
+    assert json.loads((out / "attempt.json").read_text())["state"] == "user-error"
+    assert json.loads(attempt.read_text())["state"] == "user-error"
+
+
+def test_evaluate_refuses_weights_of_another_variant(data: Path, tmp_path: Path) -> None:
+    from rexnet.model import create_model
+    from rexnet.weights import save_weights
+
+    weights = tmp_path / "w.safetensors"
+    save_weights(create_model("rexnet_0.2", num_classes=3), weights, variant="rexnet_0.2")
+    done = run("evaluate", "rexnet_0.3", "--weights", weights, "--data", data)
+    check(done.returncode, done.stdout + done.stderr, ["of another shape", "w.safetensors"])
+    missing = run("evaluate", "rexnet_0.2", "--weights", tmp_path / "none.pth", "--data", data)
+    check(missing.returncode, missing.stdout + missing.stderr, ["none.pth"])
