@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from contextlib import redirect_stderr
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import tyro
 
@@ -33,7 +33,7 @@ def read_arguments(
     """
     first = os.environ.get("RANK", "0") == "0"
     complaint = io.StringIO()
-    known = {} if default is None else {"default": default}
+    known: dict[str, Any] = {} if default is None else {"default": default}
     try:
         with redirect_stderr(complaint):
             return tyro.cli(

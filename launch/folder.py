@@ -7,17 +7,14 @@ import json
 import os
 import shutil
 import socket
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TextIO
 
 from launch.config import Run, identity_fields
 
 _ROOT = Path("runs")
-_PACKAGES = ("torch", "nvidia-dali-cuda120", "nvidia-nvimgcodec-cu12", "numpy", "wandb", "tyro", "apex")
 
 
 def run_folder(run: Run, *, identity: str) -> Path:
@@ -114,32 +111,6 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     fresh = path.with_name(path.name + ".tmp")
     fresh.write_text(json.dumps(content, indent=1) + "\n")
     fresh.replace(path)
-
-
-def installed_versions() -> dict[str, str]:
-    """Returns the versions of the packages that a result depends on."""
-    found = {}
-    for name in _PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-def source_revision() -> str | None:
-    """Returns this checkout's git revision, `+changes` where files differ from it; None outside git."""
-    here = Path(__file__).resolve().parent
-    try:
-        revision, changes = (
-            subprocess.run(
-                ["git", *words], cwd=here, capture_output=True, text=True, check=True
-            ).stdout.strip()
-            for words in (("rev-parse", "HEAD"), ("status", "--porcelain", "--untracked-files=no"))
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return revision + ("+changes" if changes else "")
 
 
 def _flat(fields: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

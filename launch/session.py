@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -127,7 +127,7 @@ class Session:
             restarts=restarts,
         )
 
-    def train_batches(self, *, from_step: int, to_step: int) -> Iterator[MicroBatch]:
+    def train_batches(self, *, from_step: int, to_step: int) -> Generator[MicroBatch]:
         """Yields this rank's micro-batches of the steps from_step .. to_step - 1."""
         return train_batches(
             self.data.train,

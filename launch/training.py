@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +10,22 @@ import numpy as np
 
 from launch.attempt import Attempt
 from launch.cli import Command
-from launch.config import identity_fields, to_plain
 from launch.engine.checkpoint import Checkpoints
 from launch.engine.distributed import find_place
 from launch.engine.loop import Loop
 from launch.engine.metrics import Predictions, Score
+from launch.engine.ports import Tracker
 from launch.engine.preemption import StopRequest
 from launch.engine.state import TrainState
-from launch.folder import RunFolder, installed_versions, source_revision
+from launch.facts import run_facts
+from launch.folder import RunFolder
 from launch.opening import Say, open_session, open_terminal
+from launch.reporting.page import write_page
 from launch.session import Session
 from launch.track.jsonl import Jsonl
 from launch.track.terminal import Terminal
 from launch.track.trackers import Silent, Trackers
 from launch.track.weights_and_biases import WeightsAndBiases
-from rexnet.published import published
 from rexnet.weights import save_weights
 
 
@@ -52,7 +51,7 @@ def train(command: Command, attempt: Attempt) -> None:
         attempt.step, attempt.message = state.step, folder.last_message()
         say(f"This run is finished: {attempt.message}. {folder.path} holds it; --fresh starts anew")
         return
-    facts = _facts(session, folder)
+    facts = run_facts(session, earlier=folder.facts())
     if first:
         folder.write_facts(facts)
     tracker = _trackers(terminal, session, folder, facts, state) if terminal else Silent()
@@ -63,24 +62,21 @@ def train(command: Command, attempt: Attempt) -> None:
         stop=stop,
         restarts=facts["restarts"],
     )
-    tracker.write(loop.event("resume" if state.step else "start", folder=str(folder.path)))
-    told = loop.run()
-    attempt.step = state.step
-    if told:
-        attempt.state, attempt.message = (
-            "requeue",
-            f"stopped as asked at step {state.step}; the same command goes on",
-        )
-        tracker.write(loop.event("stop"))
-        tracker.close(state="requeue")
-        say(attempt.message)
-    else:
-        attempt.message = _finish(session, loop, folder, tracker, say=say)
-        tracker.close(state="done")
-        if first:
-            from launch.reporting.page import write_page
-
-            write_page(folder.path)
+    ending = "fault"
+    try:
+        tracker.write(loop.event("resume" if state.step else "start", folder=str(folder.path)))
+        told = loop.run()
+        attempt.step = state.step
+        attempt.message = _stopped(loop, tracker) if told else _finish(session, loop, folder, tracker)
+        attempt.state = ending = "requeue" if told else "done"
+    finally:
+        tracker.close(state=ending)
+    say(attempt.message)
+    if first:
+        if isinstance(tracker, Trackers):
+            folder.write_facts({**facts, "wandb": {**facts["wandb"], **_wandb_found(tracker)}})
+        attempt.record()
+        say(f"Weights, metrics and report: {write_page(folder.path).parent}")
     if lock is not None:
         lock.close()
 
@@ -92,48 +88,6 @@ def _claim(folder: RunFolder, session: Session, *, fresh: bool, say: Say) -> Any
     lock = folder.lock()
     say(f"Run folder: {folder.path}")
     return lock
-
-
-def _facts(session: Session, folder: RunFolder) -> dict[str, Any]:
-    """Returns the content of run.json: the earlier one's, one restart later, or a new one."""
-    earlier = folder.facts()
-    figures = published(session.run.variant) if session.data.is_imagenet else None
-    train, val = session.data.train, session.data.val
-    return {
-        "recipe": session.run.recipe,
-        "identity": session.identity,
-        "variant": session.run.variant,
-        "run": to_plain(session.run),
-        "identity_fields": identity_fields(session.run),
-        "data": {
-            "name": "imagenet-1k" if session.data.is_imagenet else None,
-            "train_images": len(train),
-            "val_images": len(val),
-            "classes": len(train.classes),
-            "train_identity": train.identity,
-            "val_identity": val.identity,
-        },
-        "official": {"acc1": figures.acc1, "acc5": figures.acc5} if figures else None,
-        "earlier": {"acc1": figures.earlier_acc1} if figures else None,
-        "plan": {
-            "nodes": session.plan.nodes,
-            "ranks": session.plan.ranks,
-            "batch": session.plan.batch,
-            "micro_batch": session.plan.micro_batch,
-            "accumulation": session.plan.accumulation,
-            "steps": session.course.steps,
-            "steps_per_epoch": session.course.steps_per_epoch,
-        },
-        "found": session.found(),
-        "versions": installed_versions(),
-        "git": source_revision(),
-        "devices": [session.device_name] * session.plan.ranks,
-        "wandb": earlier["wandb"] if earlier else {"id": uuid.uuid4().hex[:8], "url": None, "mode": None},
-        "started": earlier["started"]
-        if earlier
-        else datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "restarts": earlier["restarts"] + 1 if earlier else 0,
-    }
 
 
 def _trackers(
@@ -159,7 +113,18 @@ def _nothing() -> None:
     """What ranks that write nothing do instead."""
 
 
-def _finish(session: Session, loop: Loop, folder: RunFolder, tracker: Any, *, say: Say) -> str:
+def _stopped(loop: Loop, tracker: Tracker) -> str:
+    tracker.write(loop.event("stop"))
+    return f"stopped as asked at step {loop.state.step}; the same command goes on"
+
+
+def _wandb_found(tracker: Trackers) -> dict[str, str | None]:
+    """Returns how W&B took the run, for run.json."""
+    wandb = next(t for t in tracker.trackers if isinstance(t, WeightsAndBiases))
+    return {"mode": wandb.mode, "url": wandb.url}
+
+
+def _finish(session: Session, loop: Loop, folder: RunFolder, tracker: Tracker) -> str:
     """Scores the final weights and writes the results; returns them as one line."""
     state = loop.state
     plain, _ = session.score(state.model)
@@ -172,8 +137,6 @@ def _finish(session: Session, loop: Loop, folder: RunFolder, tracker: Any, *, sa
         assert predictions is not None
         _write_predictions(predictions, folder.path / "predictions.npz")
         tracker.write(loop.event("end", result=line))
-        say(line)
-        say(f"Weights: {folder.path / 'model.safetensors'}   report: {folder.path / 'report.html'}")
     return line
 
 

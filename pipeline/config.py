@@ -29,7 +29,9 @@ class Augmentation:
 
     def __post_init__(self) -> None:
         if not 0 < self.scale_min <= 1:
-            raise ValueError(f"scale-min is {self.scale_min:g}, but is a share of the area: 0 < scale-min <= 1")
+            raise ValueError(
+                f"scale-min is {self.scale_min:g}, but is a share of the area: 0 < scale-min <= 1"
+            )
         if not 0 <= self.flip <= 1:
             raise ValueError(f"flip is {self.flip:g}, but is a probability: 0 <= flip <= 1")
         if self.mixup < 0:
@@ -68,4 +70,6 @@ class Feeding:
 
     def __post_init__(self) -> None:
         if self.workers < 0 or self.ahead < 1:
-            raise ValueError(f"workers is {self.workers} and ahead is {self.ahead}, but they must be >= 0 and >= 1")
+            raise ValueError(
+                f"workers is {self.workers} and ahead is {self.ahead}, but they must be >= 0 and >= 1"
+            )

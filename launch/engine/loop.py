@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 
 from torch import nn
 
@@ -56,8 +57,11 @@ class Loop:
         end = course.steps if until is None else min(until, course.steps)
         if state.step >= end:
             return False
-        stream = self.batches(from_step=state.step, to_step=end)
-        waiting = Waiting(stream)
+        with closing(self.batches(from_step=state.step, to_step=end)) as stream:
+            return self._train(Waiting(stream), end=end)
+
+    def _train(self, waiting: Waiting, *, end: int) -> bool:
+        course, state = self.course, self.state
         meter = Meter(self.step, waiting)
         saved = time.monotonic()
         while state.step < end:
@@ -73,9 +77,8 @@ class Loop:
             epoch_over = course.ends_epoch(state.step)
             if epoch_over and not told and state.step < course.steps:
                 self.tracker.write(self.eval_record(self.score(state.average.model), weights="ema"))
-            due = time.monotonic() - saved >= 60 * self.keeping.checkpoint_minutes
-            if epoch_over or told or due:
-                self.save()
+            if epoch_over or told or time.monotonic() - saved >= 60 * self.keeping.checkpoint_minutes:
+                self._save()
                 saved = time.monotonic()
             if told:
                 return True
@@ -99,6 +102,11 @@ class Loop:
         if "official/acc1" in self.references:
             figures["gap/acc1"] = score.acc1 - self.references["official/acc1"]
         return self._line("eval") | figures
+
+    def _save(self) -> None:
+        started = time.perf_counter()
+        self.save()
+        self.tracker.write(self.event("checkpoint", seconds=round(time.perf_counter() - started, 3)))
 
     def event(self, name: str, **facts: str | int | float) -> Record:
         """Returns a line of metrics.jsonl that says what happened."""

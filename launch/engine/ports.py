@@ -1,6 +1,6 @@
 """What the engine asks of its neighbours, as Protocols."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from typing import Any, Protocol
 
 from torch import Tensor
@@ -25,9 +25,9 @@ class MicroBatch(Protocol):
 
 
 class TrainBatches(Protocol):
-    """The endless stream of this rank's micro-batches, addressed by the step."""
+    """The endless stream of this rank's micro-batches, addressed by the step; closing it ends its threads."""
 
-    def __call__(self, *, from_step: int, to_step: int) -> Iterator[MicroBatch]: ...
+    def __call__(self, *, from_step: int, to_step: int) -> Generator[MicroBatch]: ...
 
 
 class EvalBatches(Protocol):

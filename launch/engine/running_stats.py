@@ -8,6 +8,7 @@ the statistics are those of all micro-batches, in whatever way these are spread 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.profiler import record_function
 
 
 class RunningStats:
@@ -56,6 +57,7 @@ class RunningStats:
     def settle(self, before: tuple[Tensor, Tensor], *, skipped: Tensor) -> None:
         """Ends an optimizer step: averages the ranks, or, where `skipped` [] is true, takes all back."""
         self.values.div_(dist.get_world_size())
-        dist.all_reduce(self.values)
+        with record_function("all-reduce"):
+            dist.all_reduce(self.values)
         self.values.copy_(torch.where(skipped, before[0], self.values))
         self.counts.copy_(torch.where(skipped, before[1], before[1] + 1))

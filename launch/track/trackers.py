@@ -9,16 +9,16 @@ class Trackers:
     """Hands each record to every tracker, in the order given."""
 
     def __init__(self, trackers: Sequence[Tracker]) -> None:
-        self._trackers = tuple(trackers)
+        self.trackers = tuple(trackers)
 
     def write(self, record: Record) -> None:
-        for tracker in self._trackers:
+        for tracker in self.trackers:
             tracker.write(record)
 
     def close(self, *, state: str) -> None:
         """Closes every tracker, also when one of them fails; then the first failure is raised."""
         first: Exception | None = None
-        for tracker in self._trackers:
+        for tracker in self.trackers:
             try:
                 tracker.close(state=state)
             except Exception as error:

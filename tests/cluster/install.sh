@@ -1,8 +1,8 @@
 #!/bin/bash
-# Installs what the test cluster needs on Debian or Ubuntu. Starts no service; does nothing where all is there.
+# Installs what the tests of slurm/ need on Debian or Ubuntu. Does nothing where all is there.
 set -euo pipefail
 
-programs=(slurmctld slurmd sbatch scontrol munged ip)
+programs=(slurmctld slurmd sbatch scontrol munged ip shellcheck)
 missing=()
 for program in "${programs[@]}"; do
     command -v "$program" >/dev/null || missing+=("$program")
@@ -18,4 +18,4 @@ if [[ $(id -u) -ne 0 ]]; then
 fi
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq
-apt-get install -y -qq --no-install-recommends slurmctld slurmd slurm-client munge iproute2
+apt-get install -y -qq --no-install-recommends slurmctld slurmd slurm-client munge iproute2 shellcheck

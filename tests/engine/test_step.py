@@ -150,7 +150,9 @@ def test_clipping_bounds_the_update() -> None:
         before = [p.detach().clone() for p in state.model.parameters()]
         new_step(state, clip=clip)(iter([micro_batch(0)]), lr=1.0, decay=0.5)
         after = state.model.parameters()
-        moved[clip] = torch.nn.utils.get_total_norm([a.detach() - b for a, b in zip(after, before, strict=True)])
+        moved[clip] = torch.nn.utils.get_total_norm(
+            [a.detach() - b for a, b in zip(after, before, strict=True)]
+        )
     assert moved[1e-3] == pytest.approx(1e-3, rel=1e-2)
     assert moved[0.0] > 0.1
 
@@ -222,7 +224,12 @@ def test_precision_on_cpu() -> None:
     assert choose_precision(Numerics(precision="bf16"), CPU) == "bf16"
 
 
-@pytest.mark.parametrize(("capability", "precision"), [((6, 0), "fp32"), ((7, 0), "fp16"), ((7, 5), "fp16"), ((8, 0), "bf16"), ((9, 0), "bf16")])
-def test_precision_by_capability(monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], precision: str) -> None:
+@pytest.mark.parametrize(
+    ("capability", "precision"),
+    [((6, 0), "fp32"), ((7, 0), "fp16"), ((7, 5), "fp16"), ((8, 0), "bf16"), ((9, 0), "bf16")],
+)
+def test_precision_by_capability(
+    monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], precision: str
+) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
     assert choose_precision(Numerics(), torch.device("cuda")) == precision

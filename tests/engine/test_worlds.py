@@ -21,7 +21,11 @@ def run_world(processes: int, *arguments: object) -> None:
     command = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={processes}", str(WORKER)]
     environment = {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [*command, *map(str, arguments)], capture_output=True, text=True, env=inherited(environment), timeout=300
+        [*command, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env=inherited(environment),
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr[-3000:]
 

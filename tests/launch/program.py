@@ -22,7 +22,12 @@ def environment(**changes: str) -> dict[str, str]:
 
 
 def run(
-    program: str, *arguments: object, processes: int = 0, cwd: Path | None = None, timeout: float = 240, **changes: str
+    program: str,
+    *arguments: object,
+    processes: int = 0,
+    cwd: Path | None = None,
+    timeout: float = 240,
+    **changes: str,
 ) -> subprocess.CompletedProcess[str]:
     """Runs a program to its end."""
     return subprocess.run(

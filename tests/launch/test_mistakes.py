@@ -54,7 +54,10 @@ def test_mistake_in_the_arguments(mistake: str, tmp_path: Path) -> None:
 LAYOUTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "train without val": (lambda d: shutil.rmtree(d / "val"), "no folder val"),
     "empty class folder": (lambda d: (d / "train" / "empty").mkdir(), "empty"),
-    "val with more classes": (lambda d: shutil.copytree(first_class(d / "val"), d / "val" / "zebra"), "zebra"),
+    "val with more classes": (
+        lambda d: shutil.copytree(first_class(d / "val"), d / "val" / "zebra"),
+        "zebra",
+    ),
     "no train": (lambda d: shutil.rmtree(d / "train"), "no folder train"),
     "damaged image": (lambda d: (first_class(d / "train") / "bad.jpg").write_bytes(b"no image"), "bad.jpg"),
 }

@@ -17,9 +17,20 @@ from pipeline import synthetic
 from tests.launch.program import command, environment, records, run
 
 FLAGS = (
-    "--epochs 3 --batch 48 --micro-batch 8 --image-size 32 --lr 0.05 --dropout 0.2 --drop-path 0.1 --mixup 0.2 "
-    "--variant rexnet_0.2 --log-every 2 --checkpoint-minutes 0"
-).split()
+    *("--epochs", 3, "--batch", 48, "--micro-batch", 8, "--image-size", 32, "--lr", 0.05, "--dropout", 0.2),
+    *(
+        "--drop-path",
+        0.1,
+        "--mixup",
+        0.2,
+        "--variant",
+        "rexnet_0.2",
+        "--log-every",
+        2,
+        "--checkpoint-minutes",
+        0,
+    ),
+)
 CLOCKS = ("time", "speed/images_per_s", "speed/data_wait", "health/restarts", "folder")
 
 
@@ -51,7 +62,11 @@ def kill_at(step: int, arguments: list[str], folder: Path) -> None:
     deadline = time.monotonic() + 180
     while time.monotonic() < deadline:
         file = folder / "metrics.jsonl"
-        if file.exists() and any(r["step"] >= step for r in records(folder, "train")) and (folder / "last.pt").exists():
+        if (
+            file.exists()
+            and any(r["step"] >= step for r in records(folder, "train"))
+            and (folder / "last.pt").exists()
+        ):
             break
         assert started.poll() is None, folder.with_suffix(".txt").read_text()[-2000:]
         time.sleep(0.02)
@@ -103,7 +118,9 @@ def test_told_to_stop_it_saves_and_goes_on(data: Path, tmp_path: Path) -> None:
     assert finished.returncode == 0 and "This run is finished: Acc@1" in finished.stdout
     other = run("train", "demo", "--data", data, "--out", stopped, *FLAGS, "--seed", 1)
     assert other.returncode == 2 and "seed 0 -> 1" in other.stderr
-    fresh = run("train", "demo", "--data", data, "--out", stopped, *FLAGS, "--seed", 1, "--fresh", "--epochs", 0.5)
+    fresh = run(
+        "train", "demo", "--data", data, "--out", stopped, *FLAGS, "--seed", 1, "--fresh", "--epochs", 0.5
+    )
     assert fresh.returncode == 0 and (tmp_path / "stopped.1" / "model.safetensors").exists()
 
 

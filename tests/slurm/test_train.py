@@ -1,6 +1,8 @@
 """The trainer itself on two nodes, over gloo."""
 
+import json
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -54,3 +56,40 @@ def test_smoke_from_the_root_folder(
     assert record["JobState"] == "COMPLETED", log
     check(log)
     assert sorted(Path("/").iterdir()) == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["warned", "preempted"])
+def test_a_stopped_run_goes_on_to_its_end(
+    cluster: Cluster, real_checkout: Path, environment: dict[str, str], images: Path, how: str
+) -> None:
+    """One job, one log, one run folder, two attempts."""
+    flags = ("--epochs", "20", "--batch", "8", "--micro-batch", "4", "--image-size", "32", "--workers", "1")
+    number = cluster.submit(
+        *("slurm/rexnet_1.0.sh", *flags, "--data", str(images)),
+        cwd=real_checkout,
+        env=environment | {"WANDB_MODE": "disabled"},
+    )
+    log = real_checkout / f"rexnet_1.0-{number}.out"
+    end = time.monotonic() + 120
+    while not log.exists() or "epoch" not in log.read_text():
+        assert time.monotonic() < end, cluster.job(number)
+        time.sleep(0.5)
+    if how == "warned":
+        cluster.call("scancel", "--batch", "--signal=USR1", str(number))
+    else:
+        other = cluster.submit(
+            "--partition=high", "--nodes=2", "--exclusive", "--output=/dev/null", "--wrap=true"
+        )
+        cluster.finish(other)
+    cluster.wait(number, ("PENDING", "FAILED"), seconds=60)
+    record = cluster.finish(number, seconds=300)
+    text = log.read_text()
+    assert (record["JobState"], record["Restarts"]) == ("COMPLETED", "1"), text
+    assert f"[job {number}, attempt 0] ended: requeue, step" in text
+    assert f"[job {number}, attempt 1] ended: done, step 150" in text
+    (folder,) = (real_checkout / "runs").glob("rexnet_1.0-*")
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    steps = [line["step"] for line in lines if line["kind"] == "train"]
+    assert steps == sorted(set(steps))
+    assert {"start", "stop", "resume", "end"} <= {line.get("event") for line in lines}

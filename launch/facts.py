@@ -1,0 +1,84 @@
+"""What run.json says of a run: the resolved recipe, what was found out at its start, and with what it ran."""
+
+from __future__ import annotations
+
+import subprocess
+import uuid
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from launch.config import identity_fields, to_plain
+from launch.session import Session
+from rexnet.published import published
+
+_PACKAGES = ("torch", "nvidia-dali-cuda120", "nvidia-nvimgcodec-cu12", "numpy", "wandb", "tyro", "apex")
+
+
+def run_facts(session: Session, *, earlier: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Returns the content of run.json: the earlier one's, one restart later, or a new one."""
+    figures = published(session.run.variant) if session.data.is_imagenet else None
+    train, val = session.data.train, session.data.val
+    return {
+        "recipe": session.run.recipe,
+        "identity": session.identity,
+        "variant": session.run.variant,
+        "run": to_plain(session.run),
+        "identity_fields": identity_fields(session.run),
+        "data": {
+            "name": "imagenet-1k" if session.data.is_imagenet else None,
+            "train_images": len(train),
+            "val_images": len(val),
+            "classes": len(train.classes),
+            "train_identity": train.identity,
+            "val_identity": val.identity,
+        },
+        "official": {"acc1": figures.acc1, "acc5": figures.acc5} if figures else None,
+        "earlier": {"acc1": figures.earlier_acc1} if figures else None,
+        "plan": {
+            "nodes": session.plan.nodes,
+            "ranks": session.plan.ranks,
+            "batch": session.plan.batch,
+            "micro_batch": session.plan.micro_batch,
+            "accumulation": session.plan.accumulation,
+            "steps": session.course.steps,
+            "steps_per_epoch": session.course.steps_per_epoch,
+        },
+        "found": session.found(),
+        "versions": installed_versions(),
+        "git": source_revision(),
+        "devices": [session.device_name] * session.plan.ranks,
+        "wandb": earlier["wandb"] if earlier else {"id": uuid.uuid4().hex[:8], "url": None, "mode": None},
+        "started": earlier["started"]
+        if earlier
+        else datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "restarts": earlier["restarts"] + 1 if earlier else 0,
+    }
+
+
+def installed_versions() -> dict[str, str]:
+    """Returns the versions of the packages that a result depends on."""
+    found = {}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def source_revision() -> str | None:
+    """Returns this checkout's git revision, `+changes` where files differ from it; None outside git."""
+    here = Path(__file__).resolve().parent
+    try:
+        revision, changes = (
+            subprocess.run(
+                ["git", *words], cwd=here, capture_output=True, text=True, check=True
+            ).stdout.strip()
+            for words in (("rev-parse", "HEAD"), ("status", "--porcelain", "--untracked-files=no"))
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return revision + ("+changes" if changes else "")

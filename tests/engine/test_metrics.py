@@ -1,0 +1,75 @@
+"""Exact top-1 and top-5."""
+
+from collections.abc import Iterator
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+import torch.distributed as dist
+from torch import nn
+
+from launch.engine.metrics import evaluate, label_ranks
+
+
+@pytest.fixture(autouse=True)
+def alone() -> Iterator[None]:
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    yield
+    dist.destroy_process_group()
+
+
+def test_ranks_equal_a_sort() -> None:
+    logits = torch.randn(50, 12, generator=torch.Generator().manual_seed(0))
+    labels = torch.arange(50) % 12
+    order = logits.argsort(dim=1, descending=True)
+    wanted = (order == labels[:, None]).int().argmax(dim=1)
+    assert label_ranks(logits, labels).tolist() == wanted.tolist()
+
+
+def test_a_constant_output_is_a_hit_for_class_0_alone() -> None:
+    assert label_ranks(torch.zeros(4, 4), torch.arange(4)).tolist() == [0, 1, 2, 3]
+
+
+def test_what_is_no_number_is_no_hit() -> None:
+    logits = torch.tensor([[float("nan"), 1.0], [1.0, float("nan")]])
+    assert (label_ranks(logits, torch.tensor([0, 1])) > 0).all()
+
+
+class Same(nn.Module):
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return images
+
+
+def batches(sizes: list[int]) -> list[SimpleNamespace]:
+    made, start = [], 0
+    for size in sizes:
+        ids = np.arange(start, start + size)
+        logits = torch.randn(size, 8, generator=torch.Generator().manual_seed(start))
+        made.append(SimpleNamespace(images=logits, labels=torch.from_numpy(ids % 8), ids=ids))
+        start += size
+    return made
+
+
+def test_score_counts_every_image_and_keeps_predictions_in_order() -> None:
+    made = batches([5, 5, 3])
+    group = dist.group.WORLD
+    assert group is not None
+    score, kept = evaluate(
+        Same(), lambda: iter(reversed(made)), images=13, device=torch.device("cpu"), group=group, keep=True
+    )
+    logits, labels = torch.cat([b.images for b in made]), torch.cat([b.labels for b in made])
+    assert score.hits1 == int((logits.argmax(1) == labels).sum())
+    assert score.hits5 == int((logits.topk(5).indices == labels[:, None]).sum())
+    assert score.loss == pytest.approx(float(nn.functional.cross_entropy(logits, labels)), rel=1e-6)
+    assert score.acc1 == 100 * score.hits1 / 13
+    assert kept is not None and kept.ids.tolist() == list(range(13))
+    assert kept.top5.tolist() == logits.topk(5).indices.tolist()
+    assert kept.probabilities == pytest.approx(logits.softmax(1).topk(5).values.numpy(), rel=1e-5)
+
+
+def test_a_lost_image_is_an_error() -> None:
+    group = dist.group.WORLD
+    assert group is not None
+    with pytest.raises(RuntimeError, match="saw 5 images, but there are 6"):
+        evaluate(Same(), lambda: iter(batches([5])), images=6, device=torch.device("cpu"), group=group)

@@ -1,0 +1,100 @@
+"""The command line, recipes and the identity of a run."""
+
+import json
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from launch.arguments import UsageError
+from launch.cli import Command, read_command
+from launch.config import Run, from_plain, identity, identity_fields, to_plain
+from launch.plan import make_plan
+from launch.recipes import RECIPES
+from rexnet.published import published
+from tests.launch.program import REPOSITORY
+
+
+def read(*arguments: str) -> Command:
+    command = read_command(arguments)
+    assert command is not None
+    return command
+
+
+def test_no_argument_is_the_demo() -> None:
+    assert read().run == RECIPES["demo"][1]
+    assert read("--lr", "0.5").run.recipe == "demo"
+
+
+def test_short_flags() -> None:
+    flags = "--data /d --out /o --epochs 3 --batch 128 --micro-batch 32 --lr 0.4 --weight-decay 1e-4"
+    run = read(
+        "rexnet_2.0",
+        *flags.split(),
+        *("--image-size", "96", "--seed", "7", "--precision", "fp16", "--decode", "cpu", "--workers", "3"),
+    ).run
+    assert (run.data, run.out, run.epochs, run.batch, run.micro_batch) == (Path("/d"), Path("/o"), 3, 128, 32)
+    assert (run.optim.lr, run.optim.weight_decay, run.augmentation.image_size, run.seed) == (0.4, 1e-4, 96, 7)
+    assert (run.numerics.precision, run.feeding.decode, run.feeding.workers) == ("fp16", "cpu", 3)
+    assert run.variant == "rexnet_2.0"
+
+
+def test_the_nearest_recipe_is_suggested() -> None:
+    with pytest.raises(UsageError, match=r"did you mean 'rexnet_1\.3'"):
+        read_command(["rexnet_13"])
+
+
+def test_list_names_every_recipe(capsys: pytest.CaptureFixture[str]) -> None:
+    assert read_command(["--list"]) is None
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(RECIPES)
+
+
+def test_from_a_run_json(tmp_path: Path) -> None:
+    run = read("rexnet_1.3", "--lr", "0.7", "--data", "/d", "--out", "/o").run
+    (tmp_path / "run.json").write_text(json.dumps({"run": to_plain(run)}))
+    again = read("--from", str(tmp_path / "run.json"), "--seed", "3").run
+    assert again == replace(run, out=None, seed=3)
+    assert read("--from", str(tmp_path)).run == replace(run, out=None)
+    for content in ("no json", "{}", '{"run": {"colour": 1}}'):
+        (tmp_path / "bad.json").write_text(content)
+        with pytest.raises(UsageError, match="is not the run"):
+            read_command(["--from", str(tmp_path / "bad.json")])
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_is_whole(name: str) -> None:
+    text, run = RECIPES[name]
+    assert text and run.recipe == name and published(run.variant) is not None
+    assert from_plain(Run, json.loads(json.dumps(to_plain(run)))) == run
+    worlds = (1,) if name in ("demo", "cifar10") else (1, 2, 4, 8, 16)
+    for ranks in worlds:
+        make_plan(run, nodes=1, ranks=ranks)
+
+
+def test_identity_is_the_run_and_not_how_it_is_carried_out() -> None:
+    run = RECIPES["rexnet_1.0"][1]
+    key = identity(run, train="t", val="v")
+    same = replace(
+        run, data=Path("/d"), out=Path("/o"), feeding=replace(run.feeding, workers=9, decode="cpu")
+    )
+    same = replace(same, keeping=replace(run.keeping, log_every=7))
+    assert identity(same, train="t", val="v") == key and len(key) == 8
+    others = [replace(run, seed=1), replace(run, batch=512), replace(run, optim=replace(run.optim, lr=0.3))]
+    keys = [identity(other, train="t", val="v") for other in others] + [identity(run, train="u", val="v")]
+    assert len({key, *keys}) == 5
+    assert "data" not in identity_fields(run) and "feeding" not in identity_fields(run)
+
+
+def test_help_is_quick_and_needs_no_torch() -> None:
+    code = (
+        f"import sys; sys.path.insert(0, {str(REPOSITORY)!r}); from launch.cli import read_command; "
+        "read_command(['--help']); assert 'torch' not in sys.modules and 'numpy' not in sys.modules"
+    )
+    start = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "--micro-batch" in done.stdout and "Passes over the train split" in done.stdout
+    assert time.monotonic() - start < 15

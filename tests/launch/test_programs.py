@@ -1,0 +1,154 @@
+"""The programs from end to end, as a user starts them, on a small tree of mixed images."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from launch.training import result_line
+from pipeline import synthetic
+from tests.launch.program import records, run
+
+SMALL = ("--variant", "rexnet_0.2", "--image-size", 32, "--batch", 16, "--micro-batch", 8, "--log-every", 4)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """train|val/[class_id]/*.{jpg,png,jpeg}, with grayscale, CMYK and transparent images among them."""
+    made = synthetic.make(tmp_path_factory.mktemp("programs") / "set", classes=3, train=90, val=30)
+    for number, file in enumerate(sorted(made.rglob("*.jpg"))):
+        with Image.open(file) as opened:
+            image = opened.copy()
+        if number % 5 == 0:
+            image.convert("RGBA").save(file.with_suffix(".png"))
+            file.unlink()
+        elif number % 5 == 1:
+            file.rename(file.with_suffix(".JPEG"))
+        elif number % 5 == 2:
+            image.convert("CMYK").save(file.with_suffix(".jpeg"))
+            file.unlink()
+        elif number % 5 == 3:
+            image.convert("L").save(file)
+    return made
+
+
+@pytest.fixture(scope="module")
+def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    place = tmp_path_factory.mktemp("trained")
+    done = run("train", "demo", "--data", data, *SMALL, "--epochs", 2, processes=2, cwd=place)
+    assert done.returncode == 0, done.stderr[-3000:]
+    (folder,) = (place / "runs").iterdir()
+    return folder, done.stdout
+
+
+def test_a_mixed_tree_trains_and_leaves_the_folder(trained: tuple[Path, str]) -> None:
+    folder, shown = trained
+    wanted = (
+        "run.json attempt.json metrics.jsonl log.txt last.pt previous.pt model.safetensors predictions.npz"
+    )
+    assert {*wanted.split(), "report.html"} <= {path.name for path in folder.iterdir()}
+    facts = json.loads((folder / "run.json").read_text())
+    assert folder.name == f"demo-{facts['identity']}"
+    assert facts["plan"] == {
+        "nodes": 1,
+        "ranks": 2,
+        "batch": 16,
+        "micro_batch": 8,
+        "accumulation": 1,
+        "steps": 12,
+        "steps_per_epoch": 5.625,
+    }
+    assert facts["data"]["train_images"] == 90 and facts["data"]["name"] is None and facts["official"] is None
+    assert "1 node x 2 processes x 8 images x 1 accumulated = batch 16" in shown
+    assert shown.count("Run folder") == 1
+    assert "Acc@1" in (folder / "log.txt").read_text()
+    attempt = json.loads((folder / "attempt.json").read_text())
+    assert attempt["state"] == "done" and attempt["step"] == 12
+
+
+def test_metrics_have_the_names_they_should(trained: tuple[Path, str]) -> None:
+    folder, _ = trained
+    train, evals = records(folder, "train"), records(folder, "eval")
+    assert [r["step"] for r in train] == [4, 6, 8, 12]
+    assert all(r["images_seen"] == 16 * r["step"] and r["epoch"] == 16 * r["step"] / 90 for r in train)
+    assert {"train/loss", "train/acc1", "train/lr", "speed/images_per_s", "speed/data_wait"} <= set(train[0])
+    assert [(r["step"], r["weights"]) for r in evals] == [(6, "ema"), (12, "model"), (12, "ema")]
+    assert all(
+        r["eval/images"] == 30 and not any(k.startswith(("official", "gap")) for k in r) for r in evals
+    )
+
+
+def test_predictions_give_the_reported_accuracy(trained: tuple[Path, str]) -> None:
+    folder, _ = trained
+    kept = np.load(folder / "predictions.npz")
+    assert kept["ids"].tolist() == list(range(30))
+    final = records(folder, "eval")[-1]
+    assert final["eval/acc1"] == pytest.approx(100 * (kept["top5"][:, 0] == kept["labels"]).mean())
+
+
+def test_evaluate_gives_the_reported_accuracy_for_any_world(trained: tuple[Path, str], data: Path) -> None:
+    folder, _ = trained
+    final = records(folder, "eval")[-1]
+    for processes in (0, 2):
+        weights = folder / "model.safetensors"
+        flags = ["--image-size", 32, "--crop-ratio", 1.0]
+        done = run(
+            "evaluate", "rexnet_0.2", "--weights", weights, "--data", data, *flags, processes=processes
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+        result = json.loads(done.stdout.splitlines()[-1])
+        assert result["images"] == 30
+        assert result["acc1"] == pytest.approx(final["eval/acc1"])
+        assert result["acc5"] == pytest.approx(final["eval/acc5"])
+        assert result["loss"] == pytest.approx(final["eval/loss"], rel=1e-5)
+
+
+def test_from_repeats_a_run_bit_by_bit(trained: tuple[Path, str], tmp_path: Path) -> None:
+    folder, _ = trained
+    done = run("train", "--from", folder / "run.json", processes=2, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr[-2000:]
+    again = tmp_path / "runs" / folder.name
+    first, second = np.load(folder / "predictions.npz"), np.load(again / "predictions.npz")
+    assert first["probabilities"].tobytes() == second["probabilities"].tobytes()
+
+
+@pytest.mark.parametrize("processes", [0, 2])
+def test_smoke_ends_well(data: Path, tmp_path: Path, processes: int) -> None:
+    done = run("train", "demo", "--data", data, *SMALL, "--smoke", processes=processes, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr[-3000:]
+    last = done.stdout.splitlines()[-1].split()
+    assert last[:2] == ["SMOKE", "OK"] and float(last[2]) > 0 and last[3] == "images/s"
+    assert json.loads(next(tmp_path.glob("runs/*-smoke/attempt.json")).read_text())["step"] == 25
+
+
+def test_dry_run_resolves_without_training(data: Path, tmp_path: Path) -> None:
+    done = run("train", "rexnet_2.0", "--dry-run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "112603 = 90 epochs x 1251.14" in done.stdout and "GiB per process" in done.stdout
+    assert '"weight_decay"' in done.stdout and "not measured" in done.stdout
+    small = run("train", "demo", "--data", data, *SMALL, "--dry-run", cwd=tmp_path)
+    assert small.returncode == 0 and "90 in 3 classes" in small.stdout
+    assert not (tmp_path / "runs").exists()
+
+
+def test_profile_writes_a_trace_with_named_ranges(data: Path, tmp_path: Path) -> None:
+    done = run("train", "demo", "--data", data, *SMALL, "--profile", 2, processes=2, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr[-3000:]
+    trace = next(tmp_path.glob("runs/*-profile/trace.json")).read_text()
+    for name in ("data", "forward", "backward", "all-reduce", "optimizer"):
+        assert f'"name": "{name}"' in trace, name
+    assert "forward" in next(tmp_path.glob("runs/*-profile/table.txt")).read_text()
+
+
+def test_result_stands_beside_the_official_number_on_imagenet() -> None:
+    from types import SimpleNamespace
+
+    from launch.engine.metrics import Score
+
+    score = Score(hits1=38000, hits5=46500, images=50000, loss=1.0)
+    on_imagenet = SimpleNamespace(references=lambda: {"official/acc1": 77.9, "official/acc5": 93.9})
+    line = result_line(on_imagenet, score)  # type: ignore[arg-type]
+    assert "76.00" in line and "official 77.90 / 93.90" in line and "gap -1.90" in line
+    assert "official" not in result_line(SimpleNamespace(references=dict), score)  # type: ignore[arg-type]
