@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,11 +34,28 @@ class Attempt:
     state: str = "done"
     message: str = ""
     silent: bool = False
+    begun: bool = False
     rank: int = field(default_factory=lambda: int(os.environ.get("RANK", "0")))
 
+    def begin(self) -> None:
+        """Records that the attempt has begun, so that one killed without a word is not taken for the last."""
+        self.begun = True
+        self._write({"state": "fault", "message": "ended from outside, without a word", "step": None})
+
     def record(self) -> None:
-        """Writes attempt.json into the run's folder, or runs/ before it is known, and to $REXNET_ATTEMPT."""
-        content = {"state": self.state, "message": self.message, "step": self.step}
+        """Writes attempt.json into the run's folder, or runs/ before it is known, and to $REXNET_ATTEMPT.
+
+        A fault does not hide the mistake of another rank that caused it.
+        """
+        if self.begun and self.state == "fault" and self._says("user-error"):
+            return
+        self._write({"state": self.state, "message": self.message, "step": self.step})
+
+    def _says(self, state: str) -> bool:
+        place = (self.folder or Path("runs")) / _NAME
+        return place.exists() and json.loads(place.read_text())["state"] == state
+
+    def _write(self, content: Mapping[str, str | int | None]) -> None:
         places = [(self.folder or Path("runs")) / _NAME]
         if wanted := os.environ.get("REXNET_ATTEMPT"):
             places.append(Path(wanted))
@@ -82,6 +100,7 @@ def _end(attempt: Attempt, *, state: str, message: str, code: int) -> int:
         time.sleep(_PATIENCE if state == "user-error" else 1.0)
         if state == "user-error":
             print(f"rank {attempt.rank}: {message}", file=sys.stderr)
+            attempt.record()
         return code
     if state == "user-error":
         print(f"{Path(sys.argv[0]).name}: {message}", file=sys.stderr)

@@ -43,10 +43,13 @@ class RunFolder:
         """Writes run.json, atomically."""
         write_json(self.record, facts)
 
-    def last_message(self) -> str:
-        """Returns what the last attempt said at its end."""
-        path = self.path / "attempt.json"
-        return json.loads(path.read_text())["message"] if path.exists() else ""
+    def result(self) -> str | None:
+        """Returns the result in words, or None as long as the run has not ended."""
+        if not (self.path / "model.safetensors").exists():
+            return None
+        lines = map(json.loads, (self.path / "metrics.jsonl").read_text().splitlines())
+        results = [line["result"] for line in lines if line.get("event") == "end"]
+        return results[-1] if results else None
 
     def check_same_run(self, run: Run, *, identity: str) -> None:
         """Refuses a folder that holds another run.

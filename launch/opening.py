@@ -50,11 +50,21 @@ def open_data(run: Run, *, say: Say) -> Data:
     return Data(train=train, val=val)
 
 
-def open_session(run: Run, attempt: Attempt, *, say: Say, suffix: str = "") -> tuple[Session, RunFolder]:
+def open_session(
+    run: Run,
+    attempt: Attempt,
+    *,
+    say: Say,
+    suffix: str = "",
+    fresh: bool = False,
+    claim: Callable[[RunFolder, Run, str], None] = lambda folder, run, identity: None,
+) -> tuple[Session, RunFolder]:
     """Opens data and run folder and joins the process group; all that a user can mend is found before that.
 
     Args:
         suffix: ends the folder's name, for what is not the run itself.
+        fresh: whatever the folder holds is not to be taken up.
+        claim: called on rank 0 with the folder, the run and its identity, before anybody is waited for.
 
     Raises:
         ValueError, FileNotFoundError: of the data, or the batch does not fit the world.
@@ -67,10 +77,12 @@ def open_session(run: Run, attempt: Attempt, *, say: Say, suffix: str = "") -> t
     path = run_folder(run, identity=key)
     folder = RunFolder(path.with_name(path.name + suffix))
     attempt.folder = folder.path
-    facts = folder.facts()
+    facts = None if fresh else folder.facts()
     if run.micro_batch is None and facts is not None:
         run = replace(run, micro_batch=facts["plan"]["micro_batch"])
     plan = make_plan(run, nodes=place.nodes, ranks=place.world_size)
+    if place.first:
+        claim(folder, run, key)
     world = join(place)
     say(str(plan))
     session = Session(run, plan=plan, data=data, world=world, identity=key)

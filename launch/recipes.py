@@ -28,12 +28,19 @@ https://github.com/facebookresearch/pycls MODEL_ZOO.md) and NVIDIA's ResNet-50.
 
 
 def _imagenet(
-    width: str, *, scale_min: float, dropout: float, drop_path: float = 0.0, mixup: float = 0.0
+    width: str,
+    *,
+    scale_min: float,
+    dropout: float,
+    drop_path: float = 0.0,
+    mixup: float = 0.0,
+    micro_batch: int = 64,
 ) -> Run:
     return replace(
         _IMAGENET,
         recipe=f"rexnet_{width}",
         variant=f"rexnet_{width}",
+        micro_batch=micro_batch,
         dropout=dropout,
         drop_path=drop_path,
         augmentation=replace(_IMAGENET.augmentation, scale_min=scale_min, mixup=mixup),
@@ -57,16 +64,16 @@ RECIPES: dict[str, tuple[str, Run]] = {
         ),
     ),
     "cifar10": (
-        "ReXNet-1.0 on CIFAR-10 as folders of 32-pixel JPEGs, shown at 64 pixels",
+        "ReXNet-1.0 on CIFAR-10 as folders of 32-pixel JPEGs, shown at 48 pixels",
         Run(
             recipe="cifar10",
-            epochs=6,
-            batch=128,
-            micro_batch=128,
+            epochs=5,
+            batch=64,
+            micro_batch=64,
             dropout=0.0,
-            optim=Optim(lr=0.2, weight_decay=5e-5, warmup=1),
-            ema=Ema(half_life=0.25),
-            augmentation=Augmentation(image_size=64, scale_min=0.35),
+            optim=Optim(lr=0.1, weight_decay=5e-4, warmup=0.2),
+            ema=Ema(half_life=0.15),
+            augmentation=Augmentation(image_size=48, scale_min=0.5),
             evaluation=Evaluation(crop_ratio=1.0),
         ),
     ),
@@ -92,6 +99,6 @@ RECIPES: dict[str, tuple[str, Run]] = {
     ),
     "rexnet_3.0": (
         "ImageNet, 90 epochs; expected 79.4 to 80.5 %, not yet run",
-        _imagenet("3.0", scale_min=0.08, dropout=0.3, drop_path=0.15, mixup=0.2),
+        _imagenet("3.0", scale_min=0.08, dropout=0.3, drop_path=0.15, mixup=0.2, micro_batch=32),
     ),
 }

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 
 from launch.attempt import Attempt
 from launch.cli import Command
+from launch.config import Run
 from launch.engine.checkpoint import Checkpoints
 from launch.engine.distributed import find_place
 from launch.engine.loop import Loop
@@ -19,7 +20,7 @@ from launch.engine.preemption import StopRequest
 from launch.engine.state import TrainState
 from launch.facts import run_facts
 from launch.folder import RunFolder
-from launch.opening import Say, open_session, open_terminal
+from launch.opening import open_session, open_terminal
 from launch.reporting.page import write_page
 from launch.session import Session
 from launch.track.jsonl import Jsonl
@@ -35,26 +36,34 @@ def train(command: Command, attempt: Attempt) -> None:
     Raises:
         ValueError, FileNotFoundError: something the user can mend.
     """
-    stop = StopRequest()
-    stop.listen()
     terminal, say = open_terminal(find_place())
-    session, folder = open_session(command.run, attempt, say=say)
+    locks: list[TextIO] = []
+
+    def claim(folder: RunFolder, run: Run, key: str) -> None:
+        if command.fresh and (aside := folder.move_aside()):
+            say(f"The earlier run is now in {aside}")
+        folder.check_same_run(run, identity=key)
+        locks.append(folder.lock())
+        attempt.begin()
+        say(f"Run folder: {folder.path}")
+
+    session, folder = open_session(command.run, attempt, say=say, fresh=command.fresh, claim=claim)
     first = session.world.place.first
-    lock = _claim(folder, session, fresh=command.fresh, say=say) if first else None
     session.world.wait()
     state = session.new_state()
     checkpoints = Checkpoints(folder.path, identity=session.identity, say=say)
     saved = checkpoints.load()
     if saved is not None:
         state.load_state_dict(saved)
-    if state.step == session.course.steps and (folder.path / "model.safetensors").exists():
-        attempt.step, attempt.message = state.step, folder.last_message()
+    if state.step == session.course.steps and (result := folder.result()):
+        attempt.step, attempt.message = state.step, result
         say(f"This run is finished: {attempt.message}. {folder.path} holds it; --fresh starts anew")
         return
     facts = run_facts(session, earlier=folder.facts())
     if first:
         folder.write_facts(facts)
     tracker = _trackers(terminal, session, folder, facts, state) if terminal else Silent()
+    stop = StopRequest()
     loop = session.new_loop(
         session.new_step(state),
         tracker=tracker,
@@ -62,6 +71,7 @@ def train(command: Command, attempt: Attempt) -> None:
         stop=stop,
         restarts=facts["restarts"],
     )
+    stop.listen()
     ending = "fault"
     try:
         tracker.write(loop.event("resume" if state.step else "start", folder=str(folder.path)))
@@ -77,17 +87,8 @@ def train(command: Command, attempt: Attempt) -> None:
             folder.write_facts({**facts, "wandb": {**facts["wandb"], **_wandb_found(tracker)}})
         attempt.record()
         say(f"Weights, metrics and report: {write_page(folder.path).parent}")
-    if lock is not None:
+    for lock in locks:
         lock.close()
-
-
-def _claim(folder: RunFolder, session: Session, *, fresh: bool, say: Say) -> Any:
-    if fresh and (aside := folder.move_aside()):
-        say(f"The earlier run is now in {aside}")
-    folder.check_same_run(session.run, identity=session.identity)
-    lock = folder.lock()
-    say(f"Run folder: {folder.path}")
-    return lock
 
 
 def _trackers(
@@ -133,9 +134,9 @@ def _finish(session: Session, loop: Loop, folder: RunFolder, tracker: Tracker) -
     tracker.write({**loop.eval_record(score, weights="ema"), "final": 1})
     line = result_line(session, score)
     if session.world.place.first:
-        save_weights(state.average.model, folder.path / "model.safetensors", variant=session.run.variant)
         assert predictions is not None
         _write_predictions(predictions, folder.path / "predictions.npz")
+        save_weights(state.average.model, folder.path / "model.safetensors", variant=session.run.variant)
         tracker.write(loop.event("end", result=line))
     return line
 

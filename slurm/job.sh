@@ -76,6 +76,7 @@ rm -f "$REXNET_ATTEMPT"
 
 export PYTHONUNBUFFERED=1 # or the log lags behind
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
+export TORCH_CPP_LOG_LEVEL=${TORCH_CPP_LOG_LEVEL:-ERROR} # else a warning per connection, and more when nodes leave
 export NCCL_DEBUG=${NCCL_DEBUG:-WARN}
 # All of a node's share goes to its one torchrun, and Slurm refuses the other ways of saying so beside that.
 unset SLURM_CPUS_PER_GPU SLURM_CPUS_PER_TASK SLURM_NTASKS SLURM_NPROCS SLURM_NTASKS_PER_NODE SLURM_GPUS_PER_TASK

@@ -12,13 +12,9 @@ rendezvous=is_host=$((SLURM_NODEID == 0)),read_timeout=300
 ) &
 torchrun=$!
 
-asked=''
-trap 'asked=1; cat "/proc/$torchrun/task/"*/children 2>/dev/null | xargs -r kill -USR1' USR1 TERM
+trap 'cat "/proc/$torchrun/task/"*/children 2>/dev/null | xargs -r kill -USR1' USR1 TERM
 while :; do # a trapped signal ends `wait`, not torchrun
     wait "$torchrun" && status=0 || status=$?
     kill -0 "$torchrun" 2>/dev/null || break
 done
-
-# A failure would make srun end the other nodes at once, where rank 0 may still be saving.
-[[ $asked ]] && exit 0
 exit "$status"

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
+from launch.engine.memory import keep_freed_memory
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Place:
@@ -70,6 +72,7 @@ def find_device(place: Place) -> torch.device:
 
 def join(place: Place, *, timeout: timedelta = timedelta(minutes=10)) -> World:
     """Joins the process group: gloo on CPU, NCCL on GPU. One process joins a group of its own."""
+    keep_freed_memory()
     device = find_device(place)
     if device.type == "cuda":
         torch.cuda.set_device(device)

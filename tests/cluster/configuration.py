@@ -40,8 +40,8 @@ SlurmctldHost={CONTROLLER}({CONTROLLER_ADDRESS})
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
-# A requeued job may start again only when its old credential has expired: 120 s by default.
-AuthInfo=socket={folder}/munge/socket,cred_expire=4
+# A requeued job may start again only when its old credential has expired: 120 s by default and below 5.
+AuthInfo=socket={folder}/munge/socket,cred_expire=10
 StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/spool/%n
 SlurmctldPidFile={folder}/run/slurmctld.pid

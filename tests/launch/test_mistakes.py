@@ -2,11 +2,13 @@
 
 import json
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from launch.folder import RunFolder
 from pipeline import synthetic
 from tests.launch.program import run
 
@@ -90,6 +92,28 @@ def test_torchrun_says_it_once_and_attempt_json_says_whose_mistake(data: Path, t
     assert len(told) == 1 and "--batch 24" in told[0]
     assert json.loads((out / "attempt.json").read_text())["state"] == "user-error"
     assert json.loads(attempt.read_text())["state"] == "user-error"
+
+
+def test_torchrun_refuses_a_folder_that_is_taken(data: Path, tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    with folder.lock():
+        start = time.monotonic()
+        flags = ("--batch", 8, "--micro-batch", 4, "--image-size", 32)
+        done = run("train", "demo", "--data", data, "--out", folder.path, *flags, processes=2)
+    assert done.returncode == 1 and time.monotonic() - start < 60
+    told = [line for line in done.stderr.splitlines() if "is being trained by process" in line]
+    assert len(told) == 1
+
+
+def test_a_file_that_is_damaged_later_is_named_by_the_rank_that_met_it(data: Path, tmp_path: Path) -> None:
+    copy = broken(data, tmp_path, lambda folder: None)
+    for file in sorted((copy / "train").rglob("*.jpg"))[::3]:
+        file.write_bytes(file.read_bytes()[:700])
+    flags = ("--batch", 8, "--micro-batch", 4, "--image-size", 32, "--variant", "rexnet_0.2")
+    done = run("train", "demo", "--data", copy, "--out", tmp_path / "run", *flags, processes=2)
+    assert done.returncode == 1
+    attempt = json.loads((tmp_path / "run" / "attempt.json").read_text())
+    assert attempt["state"] == "user-error" and "cannot be decoded" in attempt["message"]
 
 
 def test_evaluate_refuses_weights_of_another_variant(data: Path, tmp_path: Path) -> None:

@@ -30,6 +30,19 @@ def test_the_six_differ_in_recipe_and_nodes_only() -> None:
     assert nodes == {s.stem: ["4" if s.stem == "rexnet_3.0" else "2"] for s in SCRIPTS}
 
 
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+def test_its_gpus_divide_the_recipes_batch(script: Path) -> None:
+    from launch.plan import make_plan
+    from launch.recipes import RECIPES
+
+    text = script.read_text()
+    nodes, gpus = (
+        int(re.findall(rf"^#SBATCH --{n}=(\d+)$", text, re.MULTILINE)[0]) for n in ("nodes", "gpus-per-node")
+    )
+    plan = make_plan(RECIPES[script.stem][1], nodes=nodes, ranks=nodes * gpus)
+    assert plan.accumulation == 1
+
+
 def test_no_hyperparameter_in_slurm() -> None:
     names = (
         "--lr",
