@@ -87,13 +87,16 @@ def open_session(
     say(str(plan))
     session = Session(run, plan=plan, data=data, world=world, identity=key)
     say(f"{session.device_name} x {place.world_size}, {session.precision}, {len(data.train)} training images")
-    visible = torch.cuda.device_count()
-    if place.local_world_size < visible:
-        say(
-            f"{visible} GPUs are visible, but {place.local_world_size} used; torchrun --nproc-per-node=gpu "
-            "uses all of them"
-        )
+    if hint := idle_gpus(place.local_world_size, visible=torch.cuda.device_count()):
+        say(hint)
     return session, folder
+
+
+def idle_gpus(processes: int, *, visible: int) -> str | None:
+    """Returns what to say where a machine shows more GPUs than it has processes."""
+    if processes >= visible:
+        return None
+    return f"{visible} GPUs are visible, but {processes} used; torchrun --nproc-per-node=gpu uses all of them"
 
 
 def _check_decode(run: Run) -> None:

@@ -233,3 +233,36 @@ def test_precision_by_capability(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
     assert choose_precision(Numerics(), torch.device("cuda")) == precision
+
+
+def test_a_step_is_what_plain_torch_does() -> None:
+    """Five steps in float64 against torch's own SGD, cross-entropy and BatchNorm, without scaler and DDP."""
+    optim = Optim(weight_decay=5e-4, label_smoothing=0.1)
+    torch.manual_seed(0)
+    model = create_model("rexnet_0.2", num_classes=5, dropout=0.0).double()
+    model = model.to(memory_format=torch.channels_last)
+    plain = copy.deepcopy(model).train()
+    decayed, undecayed = decay_groups(plain)
+    groups = [{"params": decayed, "weight_decay": 5e-4}, {"params": undecayed, "weight_decay": 0.0}]
+    optimizer = torch.optim.SGD(groups, lr=0.1, momentum=0.9, nesterov=True, foreach=False)
+    average = Average(model)
+    state = TrainState(
+        model=model,
+        stats=RunningStats(model),
+        average=average,
+        optimizer=make_optimizer(model, optim),
+        scaler=make_scaler("fp32", device=CPU, scale=1.0),
+    )
+    step = new_step(state)
+    for k in range(5):
+        batch = micro_batch(k)
+        batch.images, batch.weight = batch.images.double(), batch.weight.double()
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(plain(batch.images), batch.labels, label_smoothing=0.1)
+        loss.backward()
+        optimizer.step()
+        step.totals.zero_()
+        step(iter([batch]), lr=0.1, decay=0.9)
+        assert float(step.totals[0] / 8) == pytest.approx(loss.item(), rel=1e-9)
+    for ours, theirs in zip(model.state_dict().values(), plain.state_dict().values(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-8, atol=1e-10)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from launch.config import Run
+from launch.opening import idle_gpus
 from launch.plan import make_plan
 
 
@@ -54,6 +55,12 @@ def test_what_is_suggested_fits(batch: int, micro_batch: int | None, ranks: int)
 def test_worlds_that_fit_are_named() -> None:
     with pytest.raises(ValueError, match="processes that fit: 1, 2, 4, 8, 16;"):
         make_plan(run(1024, 64), nodes=1, ranks=3)
+
+
+def test_idle_gpus_are_named() -> None:
+    told = idle_gpus(1, visible=8)
+    assert told is not None and "8 GPUs are visible, but 1 used" in told and "--nproc-per-node=gpu" in told
+    assert idle_gpus(8, visible=8) is None and idle_gpus(1, visible=0) is None
 
 
 def test_without_a_micro_batch_the_first_world_sets_it() -> None:
