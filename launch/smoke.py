@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
+from pathlib import Path
+
+from torch import nn
 
 from launch.attempt import Attempt
 from launch.config import Run
@@ -13,7 +16,7 @@ from launch.engine.distributed import find_place
 from launch.engine.metrics import evaluate
 from launch.engine.ports import MicroBatch, Record
 from launch.engine.preemption import StopRequest
-from launch.opening import open_session, open_terminal
+from launch.opening import Say, open_session, open_terminal
 from launch.session import Session
 from launch.track.terminal import Terminal
 from launch.track.trackers import Silent, Trackers
@@ -86,7 +89,7 @@ def smoke(run: Run, attempt: Attempt) -> None:
         print(f"SMOKE OK  {speed[0]:.0f} images/s  data wait {100 * speed[1]:.1f} %", flush=True)
 
 
-def _terminal(terminal: Terminal, session: Session, folder) -> list[Terminal]:
+def _terminal(terminal: Terminal, session: Session, folder: Path) -> list[Terminal]:
     course = session.course
     terminal.begin(
         log=folder / "log.txt", steps=course.steps, steps_per_epoch=course.steps_per_epoch, batch=course.batch
@@ -94,7 +97,7 @@ def _terminal(terminal: Terminal, session: Session, folder) -> list[Terminal]:
     return [terminal]
 
 
-def _evaluate_briefly(session: Session, model, *, say) -> None:
+def _evaluate_briefly(session: Session, model: nn.Module, *, say: Say) -> None:
     """Evaluates the first few batches of every rank."""
     size, world = session.run.evaluation.eval_batch, session.world.place.world_size
     count = min(len(session.data.val), _EVAL_BATCHES * world * size)
