@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -37,6 +38,14 @@ CLOCKS = ("time", "speed/images_per_s", "speed/data_wait", "health/restarts", "f
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return synthetic.make(tmp_path_factory.mktemp("resume") / "set", classes=4, train=200, val=40)
+
+
+@pytest.fixture(scope="module")
+def alone(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The uninterrupted run of one process."""
+    folder = tmp_path_factory.mktemp("alone") / "run"
+    assert run("train", "demo", "--data", data, "--out", folder, *FLAGS).returncode == 0
+    return folder
 
 
 def content(path: Path) -> list[Any]:
@@ -96,9 +105,8 @@ def test_killed_in_mid_epoch_with_three_processes_ends_bit_identical(data: Path,
     assert json.loads((killed / "run.json").read_text())["restarts"] == 1
 
 
-def test_told_to_stop_it_saves_and_goes_on(data: Path, tmp_path: Path) -> None:
-    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    assert run("train", "demo", "--data", data, "--out", whole, *FLAGS).returncode == 0
+def test_told_to_stop_it_saves_and_goes_on(data: Path, alone: Path, tmp_path: Path) -> None:
+    stopped = tmp_path / "stopped"
     arguments = command("train", "demo", "--data", data, "--out", stopped, *FLAGS)
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, env=environment()) as started:
         assert started.stdout is not None
@@ -113,7 +121,7 @@ def test_told_to_stop_it_saves_and_goes_on(data: Path, tmp_path: Path) -> None:
     assert attempt["state"] == "requeue" and 2 <= attempt["step"] < 13
     again = run("train", "demo", "--data", data, "--out", stopped, *FLAGS)
     assert again.returncode == 0 and "resume at step" in again.stdout
-    assert weights(stopped) == weights(whole)
+    assert weights(stopped) == weights(alone)
     finished = run("train", "demo", "--data", data, "--out", stopped, *FLAGS)
     assert finished.returncode == 0 and "This run is finished: Acc@1" in finished.stdout
     other = run("train", "demo", "--data", data, "--out", stopped, *FLAGS, "--seed", 1)
@@ -124,14 +132,15 @@ def test_told_to_stop_it_saves_and_goes_on(data: Path, tmp_path: Path) -> None:
     assert fresh.returncode == 0 and (tmp_path / "stopped.1" / "model.safetensors").exists()
 
 
-def test_damaged_newest_checkpoint_falls_back_to_the_one_before(data: Path, tmp_path: Path) -> None:
-    whole, torn = tmp_path / "whole", tmp_path / "torn"
-    assert run("train", "demo", "--data", data, "--out", whole, *FLAGS).returncode == 0
-    assert run("train", "demo", "--data", data, "--out", torn, *FLAGS).returncode == 0
+def test_damaged_newest_checkpoint_falls_back_to_the_one_before(
+    data: Path, alone: Path, tmp_path: Path
+) -> None:
+    torn = tmp_path / "torn"
+    shutil.copytree(alone, torn)
     (torn / "model.safetensors").unlink()
     last = torn / "last.pt"
     last.write_bytes(last.read_bytes()[: last.stat().st_size // 2])
     again = run("train", "demo", "--data", data, "--out", torn, *FLAGS)
     assert again.returncode == 0 and "last.pt is damaged" in again.stdout
-    assert weights(torn) == weights(whole)
-    assert without_clocks(torn) == without_clocks(whole)
+    assert weights(torn) == weights(alone)
+    assert without_clocks(torn) == without_clocks(alone)
