@@ -134,7 +134,7 @@ def test_a_node_that_slurm_finds_lost(
         until(out / f"attempt0-rank{rank}.ready", cluster, number)
     cluster.kill(lost)
     try:
-        cluster.wait(number, "PENDING", seconds=90)
+        cluster.wait(number, ("PENDING", "COMPLETING"), seconds=90)
     finally:
         cluster.revive(lost)
     for rank in range(2):
@@ -155,7 +155,7 @@ def test_a_node_that_the_trainer_finds_lost(
     cluster.kill(2)
     try:
         (out / "lost").touch()
-        cluster.wait(number, "PENDING", seconds=90)
+        cluster.wait(number, ("PENDING", "COMPLETING"), seconds=90)
         (out / "lost").unlink()
     finally:
         cluster.revive(2)
