@@ -9,7 +9,7 @@ import torch
 from launch.config import Run, to_plain
 from launch.engine.course import Course
 from launch.engine.distributed import find_place
-from launch.opening import open_data
+from launch.opening import open_data, open_terminal
 from launch.plan import Plan, make_plan
 from rexnet.model import create_model
 from rexnet.published import published
@@ -20,6 +20,7 @@ _B0_IMAGES_PER_S = 1301
 _B0_MACS = 390e6
 _BYTES_OF_STATE = 4 * 4  # weights, gradients, momentum, EMA, in fp32
 _GIB = 2**30
+_SMALLEST_SCALED = 128  # the published rate is of 224 pixels; small images are bound by launches, not by MACs
 
 
 def dry_run(run: Run) -> None:
@@ -33,7 +34,7 @@ def dry_run(run: Run) -> None:
     if run.data is None and run.recipe != "demo":
         images, classes, source = _IMAGENET_IMAGES, _IMAGENET_CLASSES, "ImageNet-1k assumed: no --data"
     else:
-        data = open_data(run, say=print)
+        data = open_data(run, say=open_terminal(place)[1])
         images, classes, source = len(data.train), len(data.train.classes), f"{len(data.val)} for validation"
     course = Course(batch=plan.batch, images=images, epochs=run.epochs, log_every=run.keeping.log_every)
     if not place.first:
@@ -61,25 +62,25 @@ def memory_line(run: Run, plan: Plan, *, classes: int) -> str:
 def kept_bytes(model: torch.nn.Module, *, size: int) -> int:
     """Returns the bytes that the training-mode forward pass of one fp32 image keeps, parameters not counted.
 
-    Counted on shapes alone, with two images, since BatchNorm takes no single one.
+    Counted on shapes alone, with two images, since BatchNorm takes no single one; what has another first
+    dimension is no image's.
     """
-    own = {p.data_ptr() if p.device.type != "meta" else id(p) for p in model.parameters()}
     seen: dict[int, torch.Tensor] = {}
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:
-        if id(tensor) not in own and tensor.ndim == 4:
+        if tensor.ndim == 4 and tensor.shape[0] == 2:
             seen[tensor.untyped_storage()._cdata] = tensor
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         model.train()(torch.empty(2, 3, size, size, device="meta")).sum()
-    return sum(t.numel() * t.element_size() for t in seen.values() if t.shape[0] == 2) // 2
+    return sum(t.numel() * t.element_size() for t in seen.values()) // 2
 
 
 def hours_line(run: Run, plan: Plan, *, images: int) -> str:
     """Returns the hours on V100s, derived from a published figure, and how to measure them."""
     figures = published(run.variant)
-    if figures is None or (not torch.cuda.is_available() and run.augmentation.image_size < 128):
+    if figures is None or run.augmentation.image_size < _SMALLEST_SCALED:
         return "measure them with --smoke"
     pixels = (run.augmentation.image_size / 224) ** 2
     rate = _B0_IMAGES_PER_S * _B0_MACS / figures.macs / pixels

@@ -12,21 +12,20 @@ from typing import Any
 
 from launch.config import identity_fields, to_plain
 from launch.session import Session
-from rexnet.published import published
 
 _PACKAGES = ("torch", "nvidia-dali-cuda120", "nvidia-nvimgcodec-cu12", "numpy", "wandb", "tyro", "apex")
 
 
 def run_facts(session: Session, *, earlier: Mapping[str, Any] | None) -> dict[str, Any]:
     """Returns the content of run.json: the earlier one's, one restart later, or a new one."""
-    figures = published(session.run.variant) if session.data.is_imagenet else None
+    figures = session.published()
     train, val = session.data.train, session.data.val
     return {
         "recipe": session.run.recipe,
         "identity": session.identity,
         "variant": session.run.variant,
-        "run": to_plain(session.run),
-        "identity_fields": identity_fields(session.run),
+        "run": to_plain(session.asked),
+        "identity_fields": identity_fields(session.asked),
         "data": {
             "name": "imagenet-1k" if session.data.is_imagenet else None,
             "train_images": len(train),
@@ -49,7 +48,7 @@ def run_facts(session: Session, *, earlier: Mapping[str, Any] | None) -> dict[st
         "found": session.found(),
         "versions": installed_versions(),
         "git": source_revision(),
-        "devices": [session.device_name] * session.plan.ranks,
+        "devices": [session.world.device_name] * session.plan.ranks,
         "wandb": earlier["wandb"] if earlier else {"id": uuid.uuid4().hex[:8], "url": None, "mode": None},
         "started": earlier["started"]
         if earlier

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import shutil
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -79,11 +78,6 @@ class RunFolder:
             number += 1
         self.path.rename(aside)
         return aside
-
-    def clear(self) -> None:
-        """Removes the folder; for runs that are repeated from the start, such as smoke tests."""
-        if self.path.exists():
-            shutil.rmtree(self.path)
 
     def lock(self) -> TextIO:
         """Makes the folder and holds it until the returned file is closed.

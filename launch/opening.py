@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import torch
 
 from launch.attempt import Attempt
 from launch.config import Run, identity
-from launch.engine.distributed import Place, find_place, join
+from launch.engine.distributed import Place, find_device, find_place, join
 from launch.folder import RunFolder, run_folder
 from launch.plan import make_plan
 from launch.session import Data, Session
 from launch.track.terminal import Terminal
+from pipeline import graph
 from pipeline.index import open_splits
 from pipeline.synthetic import demo_folder
 
@@ -71,25 +73,32 @@ def open_session(
     """
     place = find_place()
     make_plan(run, nodes=place.nodes, ranks=place.world_size)
-    _check_decode(run)
+    graph.place(find_device(place), decode=run.feeding.decode)
     data = open_data(run, say=say)
     key = identity(run, train=data.train.identity, val=data.val.identity)
     path = run_folder(run, identity=key)
     folder = RunFolder(path.with_name(path.name + suffix))
     attempt.folder = folder.path
     facts = None if fresh else folder.facts()
-    if run.micro_batch is None and facts is not None:
-        run = replace(run, micro_batch=facts["plan"]["micro_batch"])
-    plan = make_plan(run, nodes=place.nodes, ranks=place.world_size)
+    resolved = run if facts is None or facts["identity"] != key else as_before(run, facts)
+    plan = make_plan(resolved, nodes=place.nodes, ranks=place.world_size)
     if place.first:
         claim(folder, run, key)
     world = join(place)
     say(str(plan))
-    session = Session(run, plan=plan, data=data, world=world, identity=key)
-    say(f"{session.device_name} x {place.world_size}, {session.precision}, {len(data.train)} training images")
+    session = Session(resolved, asked=run, plan=plan, data=data, world=world, identity=key)
+    say(f"{world.device_name} x {place.world_size}, {session.precision}, {len(data.train)} training images")
     if hint := idle_gpus(place.local_world_size, visible=torch.cuda.device_count()):
         say(hint)
     return session, folder
+
+
+def as_before(run: Run, facts: Mapping[str, Any]) -> Run:
+    """Returns the run with the micro-batch and precision that its first start found out, told by run.json."""
+    numerics = run.numerics
+    if numerics.precision == "auto":
+        numerics = replace(numerics, precision=facts["found"]["precision"])
+    return replace(run, micro_batch=facts["plan"]["micro_batch"], numerics=numerics)
 
 
 def idle_gpus(processes: int, *, visible: int) -> str | None:
@@ -97,8 +106,3 @@ def idle_gpus(processes: int, *, visible: int) -> str | None:
     if processes >= visible:
         return None
     return f"{visible} GPUs are visible, but {processes} used; torchrun --nproc-per-node=gpu uses all of them"
-
-
-def _check_decode(run: Run) -> None:
-    if run.feeding.decode == "gpu" and not torch.cuda.is_available():
-        raise ValueError("--decode gpu wants a GPU, but none is visible; take --decode cpu or auto")

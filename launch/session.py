@@ -27,7 +27,7 @@ from pipeline.hashing import draw_seed
 from pipeline.index import Index, is_imagenet_1k
 from pipeline.loader import Batch, Share, eval_batches, train_batches
 from rexnet.model import create_model
-from rexnet.published import published
+from rexnet.published import Published, published
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,10 +44,17 @@ class Data:
 
 
 class Session:
-    """What one start of a run works with. Every rank has one."""
+    """What one start of a run works with. Every rank has one.
 
-    def __init__(self, run: Run, *, plan: Plan, data: Data, world: World, identity: str):
-        self.run, self.plan, self.data, self.world, self.identity = run, plan, data, world, identity
+    Args:
+        run: the run, with what its first start found out in the place of `auto` and None.
+        asked: the run as it was asked for.
+        identity: the hash of `asked` and the data.
+    """
+
+    def __init__(self, run: Run, *, asked: Run, plan: Plan, data: Data, world: World, identity: str):
+        self.run, self.asked, self.identity = run, asked, identity
+        self.plan, self.data, self.world = plan, data, world
         self.precision: Precision = choose_precision(run.numerics, world.device)
         self.course = Course(
             batch=plan.batch, images=len(data.train), epochs=run.epochs, log_every=run.keeping.log_every
@@ -56,12 +63,6 @@ class Session:
         self.share = Share(
             batch=plan.batch, micro_batch=plan.micro_batch, rank=rank, world_size=world.place.world_size
         )
-
-    @property
-    def device_name(self) -> str:
-        """What the training device calls itself."""
-        device = self.world.device
-        return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
 
     def found(self) -> dict[str, str]:
         """Returns what `auto` came to mean here."""
@@ -167,9 +168,13 @@ class Session:
             processes=place.local_world_size,
         )
 
+    def published(self) -> Published | None:
+        """Returns the figures that others published; None where the data is not ImageNet-1k."""
+        return published(self.run.variant) if self.data.is_imagenet else None
+
     def references(self) -> dict[str, float]:
         """Returns the published accuracies that stand beside ours; none where the data is not ImageNet-1k."""
-        figures = published(self.run.variant) if self.data.is_imagenet else None
+        figures = self.published()
         return {"official/acc1": figures.acc1, "official/acc5": figures.acc5} if figures else {}
 
     def _constant_batch(self) -> Batch:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
@@ -14,8 +15,9 @@ from launch.config import Run
 from launch.engine.checkpoint import Checkpoints
 from launch.engine.distributed import find_place
 from launch.engine.metrics import evaluate
-from launch.engine.ports import MicroBatch, Record
+from launch.engine.ports import MicroBatch, Record, Tracker
 from launch.engine.preemption import StopRequest
+from launch.engine.state import TrainState
 from launch.opening import Say, open_session, open_terminal
 from launch.session import Session
 from launch.track.terminal import Terminal
@@ -27,16 +29,18 @@ _EVAL_BATCHES = 4
 
 
 class Rates:
-    """Keeps the speed of the last line of metrics; the first one holds the start-up."""
+    """Keeps speed and loss of the last line of metrics; the first one holds the start-up."""
 
     def __init__(self) -> None:
         self.images_per_s = 0.0
         self.data_wait = 0.0
+        self.loss = 0.0
 
     def write(self, record: Record) -> None:
         if record["kind"] == "train":
             self.images_per_s = float(record["speed/images_per_s"])
             self.data_wait = float(record["speed/data_wait"])
+            self.loss = float(record["train/loss"])
 
     def close(self, *, state: str) -> None:
         """Nothing to close."""
@@ -50,43 +54,56 @@ def smoke(run: Run, attempt: Attempt) -> None:
         RuntimeError: what was reloaded is not what was saved, or the loss is not finite.
     """
     run = replace(run, keeping=replace(run.keeping, log_every=_STEPS // 2))
-    stop = StopRequest()
-    stop.listen()
     terminal, say = open_terminal(find_place())
     session, folder = open_session(run, attempt, say=say, suffix="-smoke")
     first = session.world.place.first
     if first:
-        folder.clear()
-        folder.path.mkdir(parents=True)
-    session.world.wait()
+        folder.path.mkdir(parents=True, exist_ok=True)
     rates = Rates()
     tracker = Trackers([rates, *_terminal(terminal, session, folder.path)]) if terminal else Silent()
     checkpoints = Checkpoints(folder.path, identity=session.identity, say=say)
 
     state = session.new_state()
     step = session.new_step(state)
+    stop = StopRequest()
+    stop.listen()
     parts = {"tracker": tracker, "save": lambda: None, "stop": stop, "restarts": 0}
     if session.new_loop(step, **parts).run(until=_STEPS):
-        attempt.state, attempt.message = "requeue", "the smoke test was told to stop"
-        return
+        return _stop(attempt, tracker)
     speed = rates.images_per_s, rates.data_wait
     _evaluate_briefly(session, state.average.model, say=say)
+    again = _reload(session, checkpoints, state)
+    if session.new_loop(session.new_step(again), **parts).run(until=state.step + _AFTER):
+        return _stop(attempt, tracker)
+    tracker.close(state="done")
+    attempt.step, attempt.message = again.step, "smoke test passed"
     if first:
+        if not math.isfinite(rates.loss):
+            raise RuntimeError(f"the loss is {rates.loss} after {again.step} steps")
+        print(f"SMOKE OK  {speed[0]:.0f} images/s  data wait {100 * speed[1]:.1f} %", flush=True)
+
+
+def _stop(attempt: Attempt, tracker: Tracker) -> None:
+    attempt.state, attempt.message = "requeue", "the smoke test was told to stop"
+    tracker.close(state="requeue")
+
+
+def _reload(session: Session, checkpoints: Checkpoints, state: TrainState) -> TrainState:
+    """Saves the state on rank 0, and returns on every rank what a new start would load."""
+    if session.world.place.first:
         checkpoints.save(state.state_dict())
     session.world.wait()
     saved = checkpoints.load()
     assert saved is not None
     again = session.new_state()
     again.load_state_dict(saved)
-    if again.step != state.step:
-        raise RuntimeError(f"the checkpoint is at step {again.step}, but step {state.step} was saved")
-    session.new_loop(session.new_step(again), **parts).run(until=state.step + _AFTER)
-    attempt.step, attempt.message = again.step, "smoke test passed"
-    tracker.close(state="done")
-    if not float(again.average.stats.values.isfinite().all()):
-        raise RuntimeError("the running statistics are not finite")
-    if first:
-        print(f"SMOKE OK  {speed[0]:.0f} images/s  data wait {100 * speed[1]:.1f} %", flush=True)
+    weights = zip(state.model.state_dict().items(), again.model.state_dict().values(), strict=True)
+    differing = [name for (name, ours), theirs in weights if not ours.equal(theirs)]
+    if again.step != state.step or differing:
+        raise RuntimeError(
+            f"the checkpoint holds step {again.step} for {state.step}; other weights: {differing}"
+        )
+    return again
 
 
 def _terminal(terminal: Terminal, session: Session, folder: Path) -> list[Terminal]:

@@ -3,19 +3,18 @@
 The class shows in the shape alone. Sizes, labels and pixels are the same for a seed, wherever they are drawn.
 """
 
-import fcntl
 import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from pipeline.cache import cache_folder, lock
 from pipeline.drawing import SHAPES, picture, picture_key
 from pipeline.hashing import uniforms
 
@@ -79,7 +78,8 @@ def make(
     if is_finished(folder, contents=contents):
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with locked(folder.with_name(f".{folder.name}.lock")):
+    waiting = f"waiting for another process, which makes {folder}"
+    with lock(folder.with_name(f".{folder.name}.lock"), say=say, waiting=waiting):
         if is_finished(folder, contents=contents):
             return folder
         if not (replace or is_ours(folder, contents=contents)):
@@ -103,14 +103,7 @@ def demo_folder(*, say: Callable[[str], None] = lambda line: None) -> Path:
     Raises:
         ValueError: the cache cannot be written.
     """
-    cache = os.environ.get("REXNET_CACHE") or "~/.cache/rexnet"
-    try:
-        return make(Path(cache).expanduser() / f"demo-{VERSION}", replace=True, say=say)
-    except (OSError, RuntimeError) as error:  # RuntimeError: there is no home folder
-        raise ValueError(
-            f"the demo set cannot be written to {cache} ({error}): "
-            "name a folder that can be written, REXNET_CACHE=DIR"
-        ) from error
+    return make(cache_folder() / f"demo-{VERSION}", replace=True, say=say)
 
 
 def fill(folder: Path, *, contents: Contents) -> None:
@@ -162,11 +155,3 @@ def is_ours(folder: Path, *, contents: Contents) -> bool:
     if marker.exists():
         return json.loads(marker.read_text()) == asdict(contents)
     return not any(folder.iterdir())
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Holds a lock between processes. The file stays: removing it would let two in."""
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -57,6 +57,11 @@ class Checkpoints:
                 damaged.append(path)
                 self.say(f"{path} is damaged ({type(error).__name__}); trying the checkpoint before it")
                 continue
+            if content["format"] != _FORMAT:
+                raise ValueError(
+                    f"{path} is of format {content['format']}, but this version reads {_FORMAT}; go on with "
+                    "the version that run.json names, or start anew with --fresh"
+                )
             if content["identity"] != self.identity:
                 raise ValueError(
                     f"{path} belongs to another run than the one asked for; choose another --out, or --fresh"

@@ -41,6 +41,11 @@ class World:
     host_group: dist.ProcessGroup
     """Processes connected through the hosts' memory, for objects and flags."""
 
+    @property
+    def device_name(self) -> str:
+        """What the device calls itself."""
+        return torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "CPU"
+
     def wait(self) -> None:
         """Waits until every rank has come here."""
         dist.barrier(group=self.host_group)

@@ -33,7 +33,6 @@ class Meter:
     def __init__(self, step: Step, waiting: Waiting):
         self.step = step
         self.waiting = waiting
-        self.skipped = 0
         self.restart()
 
     def restart(self) -> None:
@@ -52,7 +51,8 @@ class Meter:
         loss, hits, images, skipped = totals
         assert len(totals) == len(TOTALS) and images > 0
         elapsed = time.perf_counter() - self.started
-        self.skipped += round(skipped / ranks)
+        state = self.step.state
+        state.skipped += round(skipped / ranks)
         self.step.totals.zero_()
         self.restart()
         return {
@@ -60,7 +60,7 @@ class Meter:
             "train/acc1": 100 * hits / images,
             "speed/images_per_s": images / elapsed,
             "speed/data_wait": waits / ranks,
-            "health/skipped_steps": self.skipped,
+            "health/skipped_steps": state.skipped,
             "health/grad_norm": float(self.step.gradient_norm),
-            "health/loss_scale": self.step.state.scaler.get_scale(),
+            "health/loss_scale": state.scaler.get_scale(),
         }, stops > 0

@@ -40,11 +40,14 @@ class TrainState:
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     step: int = 0
+    skipped: int = 0
+    """Steps skipped so far, known at log boundaries."""
 
     def state_dict(self) -> dict[str, Any]:
         """Returns tensors and plain values only."""
         return {
             "step": self.step,
+            "skipped": self.skipped,
             "model": self.model.state_dict(),
             "ema": self.average.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -53,7 +56,7 @@ class TrainState:
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         """Takes the state over, in the memory format that this state has."""
-        self.step = saved["step"]
+        self.step, self.skipped = saved["step"], saved["skipped"]
         self.model.load_state_dict(saved["model"])
         self.average.model.load_state_dict(saved["ema"])
         load_optimizer(self.optimizer, saved["optimizer"])

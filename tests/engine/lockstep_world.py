@@ -28,6 +28,7 @@ from rexnet.model import create_model
 
 STEPS = 20
 MICRO_BATCH = 32
+SIZE = 16  # pixels: float64 convolutions are slow
 OPTIM = Optim(lr=0.05, weight_decay=1e-3)
 
 
@@ -57,12 +58,12 @@ def main(data: Path, folder: Path, batch: int, leads: bool) -> None:
     )
     batches = train_batches(
         train,
-        augmentation=Augmentation(image_size=32, mixup=0.4),
+        augmentation=Augmentation(image_size=SIZE, mixup=0.4),
         feeding=Feeding(),
         seed=0,
         share=Share(batch=batch, micro_batch=MICRO_BATCH, rank=place.rank, world_size=place.world_size),
         device=world.device,
-        image_size=lambda step: 32,
+        image_size=lambda step: SIZE,
         from_step=0,
         to_step=STEPS,
     )
@@ -93,7 +94,7 @@ def main(data: Path, folder: Path, batch: int, leads: bool) -> None:
             rank=place.rank,
             world_size=place.world_size,
             device=world.device,
-            image_size=32,
+            image_size=SIZE,
         ),
         images=len(val),
         device=world.device,

@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from launch.engine.checkpoint import Checkpoints
 from launch.engine.config import Numerics, Optim
+from launch.engine.meter import Meter, Waiting
 from launch.engine.optimizer import decay_groups, load_optimizer, make_optimizer
 from launch.engine.running_stats import RunningStats
 from launch.engine.state import Average, TrainState
@@ -266,3 +269,29 @@ def test_a_step_is_what_plain_torch_does() -> None:
         assert float(step.totals[0] / 8) == pytest.approx(loss.item(), rel=1e-9)
     for ours, theirs in zip(model.state_dict().values(), plain.state_dict().values(), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-8, atol=1e-10)
+
+
+def test_skipped_steps_are_counted_over_restarts() -> None:
+    state = new_state()
+    step = new_step(state)
+    meter = Meter(step, Waiting(iter([])))
+    for k, scale in enumerate((float("inf"), 1.0, float("inf"))):
+        step(iter([micro_batch(k, scale=scale)]), lr=0.01, decay=0.5)
+    metrics, told = meter.read(stop=True)
+    assert metrics["health/skipped_steps"] == 2 and told
+    resumed = new_state()
+    resumed.load_state_dict(copy.deepcopy(state.state_dict()))
+    step = new_step(resumed)
+    step(iter([micro_batch(9, scale=float("inf"))]), lr=0.01, decay=0.5)
+    assert Meter(step, Waiting(iter([]))).read(stop=False)[0]["health/skipped_steps"] == 3
+
+
+def test_a_checkpoint_of_another_format_or_run_is_refused(tmp_path: Path) -> None:
+    state = new_state().state_dict()
+    Checkpoints(tmp_path, identity="a", say=print).save(state)
+    assert Checkpoints(tmp_path, identity="a", say=print).load() is not None
+    with pytest.raises(ValueError, match="another run"):
+        Checkpoints(tmp_path, identity="b", say=print).load()
+    torch.save({"format": 0, "identity": "a", "state": state}, tmp_path / "last.pt")
+    with pytest.raises(ValueError, match="format 0, but this version reads 1"):
+        Checkpoints(tmp_path, identity="a", say=print).load()

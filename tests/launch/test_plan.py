@@ -3,10 +3,14 @@
 from dataclasses import replace
 
 import pytest
+import torch
 
 from launch.config import Run
-from launch.opening import idle_gpus
+from launch.engine.config import Numerics
+from launch.estimate import kept_bytes
+from launch.opening import as_before, idle_gpus
 from launch.plan import make_plan
+from rexnet.model import create_model
 
 
 def run(batch: int, micro_batch: int | None) -> Run:
@@ -55,6 +59,30 @@ def test_what_is_suggested_fits(batch: int, micro_batch: int | None, ranks: int)
 def test_worlds_that_fit_are_named() -> None:
     with pytest.raises(ValueError, match="processes that fit: 1, 2, 4, 8, 16;"):
         make_plan(run(1024, 64), nodes=1, ranks=3)
+
+
+def test_a_resume_keeps_what_the_first_start_found_out() -> None:
+    facts = {"found": {"precision": "fp16"}, "plan": {"micro_batch": 32}}
+    resumed = as_before(run(64, None), facts)
+    assert (resumed.micro_batch, resumed.numerics.precision) == (32, "fp16")
+    asked = replace(run(64, 32), numerics=Numerics(precision="bf16"))
+    assert as_before(asked, facts) == asked
+
+
+@pytest.mark.parametrize("variant", ["rexnet_0.2", "rexnet_1.0"])
+def test_the_memory_estimate_is_what_a_real_pass_keeps(variant: str) -> None:
+    model = create_model(variant, num_classes=10)
+    kept: dict[int, int] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        if tensor.ndim == 4 and tensor.shape[0] == 3:  # no weight has three filters
+            kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        model.train()(torch.rand(3, 3, 64, 64))
+    estimate = kept_bytes(create_model(variant, num_classes=10).to("meta"), size=64)
+    assert estimate == pytest.approx(sum(kept.values()) / 3, rel=0.02)
 
 
 def test_idle_gpus_are_named() -> None:
