@@ -19,6 +19,10 @@ class _Console(Console):
         raise BrokenPipeError
 
 
+_FOR_THE_LOG = ("checkpoint", "end")
+"""Events that a person has seen otherwise: checkpoints with their epoch, the end in the result."""
+
+
 class Terminal:
     """Shows a run's records and free lines. A stream or disk that fails silences its own half only.
 
@@ -66,7 +70,7 @@ class Terminal:
             self._progress(record)
         elif kind == "eval":
             self.say(self._evaluation(record))
-        elif record.get("event") == "checkpoint":  # one at every epoch: for the log, not for the eye
+        elif record.get("event") in _FOR_THE_LOG:
             with self._lock:
                 self._write_log(_event(record))
         else:
