@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 
 import tyro
 
-_NOISE = ("For full helptext", "Argument helptext")
+_NOISE = "For full helptext"
+_ECHO = "Argument helptext"  # after the complaint: what --help says of the argument
 
 Kind = TypeVar("Kind")
 
@@ -62,10 +63,10 @@ def out_of(arguments: Sequence[str]) -> Path | None:
 
 def _sentence(text: str, *, program: str) -> str:
     """Returns tyro's boxed message without frame and headline."""
-    lines = (line.strip("╭╮╰╯─│ \n") for line in text.splitlines())
+    lines = (line.strip("╭╮╰╯─│ \n") for line in text.partition(_ECHO)[0].splitlines())
     kept = [line for line in lines if line and not line.startswith(_NOISE)]
     message = " ".join(kept[1:] if len(kept) > 1 else kept)
     return (
-        re.sub(r"Error parsing run[.\w]*: ", "", message)
+        re.sub(r"Error parsing (?!-)\S+: ", "", message)
         or f"the arguments have no meaning; see {program} --help"
     )

@@ -19,6 +19,10 @@ _HERE = Path(__file__).resolve().parent.parent
 _PATIENCE = 15.0  # seconds that a rank leaves rank 0 to say the same
 
 
+class Missed(Exception):
+    """The work is done, but its result is not the one asked for; the message is for the user."""
+
+
 @dataclass(slots=True)
 class Attempt:
     """One start of a program: where its end is recorded, and what the end was.
@@ -67,17 +71,19 @@ class Attempt:
 
 
 def carry_out(work: Callable[[Attempt], None], *, attempt: Attempt) -> int:
-    """Does the work and returns the exit code: 0, 2 for a mistake of the user, 1 for a fault.
+    """Does the work and returns the exit code: 0, 2 for a mistake of the user, 1 for a fault or a miss.
 
-    A mistake that every rank meets is said once: the other ranks wait for rank 0, whose end ends them.
+    What every rank meets is said once: the other ranks wait for rank 0, whose end ends them.
     """
     try:
         work(attempt)
     except KeyboardInterrupt:
         return _end(attempt, state="requeue", message="interrupted before the first step", code=130)
+    except Missed as missed:
+        return _end(attempt, state="fault", message=str(missed), code=1, plain=True)
     except Exception as error:
         if _is_mistake(error):
-            return _end(attempt, state="user-error", message=str(error), code=2)
+            return _end(attempt, state="user-error", message=str(error), code=2, plain=True)
         traceback.print_exc()
         return _end(attempt, state="fault", message=f"{type(error).__name__}: {error}", code=1)
     if attempt.rank == 0 and not attempt.silent:
@@ -93,16 +99,17 @@ def _is_mistake(error: Exception) -> bool:
     return isinstance(error, ValueError) and raised_in.is_relative_to(_HERE)
 
 
-def _end(attempt: Attempt, *, state: str, message: str, code: int) -> int:
+def _end(attempt: Attempt, *, state: str, message: str, code: int, plain: bool = False) -> int:
+    """Records the end, on rank 0 at once. A `plain` message is said here, in place of a traceback."""
     attempt.state, attempt.message = state, message
     if attempt.rank != 0:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # rank 0's end is to end this one at once
-        time.sleep(_PATIENCE if state == "user-error" else 1.0)
+        time.sleep(_PATIENCE if plain else 1.0)
         if state == "user-error":
             print(f"rank {attempt.rank}: {message}", file=sys.stderr)
             attempt.record()
         return code
-    if state == "user-error":
+    if plain:
         print(f"{Path(sys.argv[0]).name}: {message}", file=sys.stderr)
     attempt.record()
     return code

@@ -13,7 +13,7 @@ from typing import Any
 
 from launch.engine.config import OPERATION, Ema, Keeping, Numerics, Optim
 from pipeline.config import Augmentation, Evaluation, Feeding
-from rexnet.channels import TOTAL_STRIDE, variant_width
+from rexnet.channels import TOTAL_STRIDE, variant_shape
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,7 +60,7 @@ class Run:
     keeping: Keeping = field(default_factory=Keeping)
 
     def __post_init__(self) -> None:
-        variant_width(self.variant)
+        variant_shape(self.variant)
         size = self.augmentation.image_size
         if size < TOTAL_STRIDE:
             raise ValueError(

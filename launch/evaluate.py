@@ -1,4 +1,4 @@
-"""Evaluates weights: `torchrun launch/evaluate.py VARIANT --weights FILE --data DIR`."""
+"""Evaluates weights: `torchrun launch/evaluate.py VARIANT --weights FILE --data DIR [--expect ACC1]`."""
 
 import sys
 from pathlib import Path
@@ -7,26 +7,32 @@ if __name__ == "__main__":  # run as a file: put the repository, not launch/, fi
     here = Path(__file__).resolve().parent
     sys.path[:] = [str(here.parent), *(p for p in sys.path if Path(p).resolve() != here)]
 
+from launch.arguments import out_of, read_arguments
 from launch.attempt import Attempt, carry_out
+from launch.request import Request, own_folder
 
 
 def main(argv: list[str]) -> int:
     """Returns the exit code."""
-    return carry_out(lambda attempt: work(argv, attempt), attempt=Attempt(silent=True))
+    attempt = Attempt(folder=own_folder(out_of(argv)))
+    return carry_out(lambda attempt: work(argv, attempt), attempt=attempt)
 
 
 def work(argv: list[str], attempt: Attempt) -> None:
     """Does what the arguments ask for."""
-    from launch.arguments import read_arguments
-    from launch.evaluation import Request, evaluate_weights
-
     request = read_arguments(Request, argv, program="launch/evaluate.py")
-    if request is not None:
+    if request is None:
+        attempt.silent = True
+    else:
+        from launch.evaluation import evaluate_weights
+
         evaluate_weights(request, attempt)
 
 
 if __name__ == "__main__":
     code = main(sys.argv[1:])
-    from launch.engine.distributed import leave
+    if "torch" in sys.modules:
+        from launch.engine.distributed import leave
 
-    leave(code)
+        leave(code)
+    sys.exit(code)

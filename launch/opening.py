@@ -88,14 +88,17 @@ def open_session(
     say(str(plan))
     session = Session(resolved, asked=run, plan=plan, data=data, world=world, identity=key)
     say(f"{world.device_name} x {place.world_size}, {session.precision}, {len(data.train)} training images")
+    session.settle_layout(say)
     if hint := idle_gpus(place.local_world_size, visible=torch.cuda.device_count()):
         say(hint)
     return session, folder
 
 
 def as_before(run: Run, facts: Mapping[str, Any]) -> Run:
-    """Returns the run with the micro-batch and precision that its first start found out, told by run.json."""
+    """Returns the run with what its first start found out, told by run.json."""
     numerics = run.numerics
+    if numerics.layout == "auto":
+        numerics = replace(numerics, layout=facts["found"]["layout"])
     if numerics.precision == "auto":
         numerics = replace(numerics, precision=facts["found"]["precision"])
     return replace(run, micro_batch=facts["plan"]["micro_batch"], numerics=numerics)

@@ -10,9 +10,10 @@ import torch
 from torch import nn
 
 from launch.config import Run
-from launch.engine.config import Precision
+from launch.engine.config import LayoutName, Precision
 from launch.engine.course import Course
 from launch.engine.distributed import World
+from launch.engine.layout import Layout, find_layout
 from launch.engine.loop import Loop
 from launch.engine.metrics import Predictions, Score, evaluate
 from launch.engine.optimizer import make_optimizer
@@ -20,7 +21,8 @@ from launch.engine.ports import MicroBatch, Tracker
 from launch.engine.preemption import StopRequest
 from launch.engine.running_stats import RunningStats
 from launch.engine.state import Average, TrainState
-from launch.engine.step import Step, choose_precision, make_scaler
+from launch.engine.step import Step, assumed_layout, choose_precision, make_scaler
+from launch.layout import choose_layout
 from launch.plan import Plan
 from pipeline.graph import place
 from pipeline.hashing import draw_seed
@@ -59,6 +61,8 @@ class Session:
         self.course = Course(
             batch=plan.batch, images=len(data.train), epochs=run.epochs, log_every=run.keeping.log_every
         )
+        self.layout_name: LayoutName = assumed_layout(self.precision, world.device)
+        self.layout_found = "assumed"
         rank = world.place.rank
         self.share = Share(
             batch=plan.batch, micro_batch=plan.micro_batch, rank=rank, world_size=world.place.world_size
@@ -71,19 +75,34 @@ class Session:
             "device": device.type,
             "precision": self.precision,
             "decode": place(device, decode=self.run.feeding.decode).decoder,
+            "layout": self.layout_name,
+            "layout_found": self.layout_found,
         }
 
-    def new_state(self) -> TrainState:
-        """Returns the state before the first step; the weights follow from the seed alone."""
-        run, device = self.run, self.world.device
+    def settle_layout(self, say: Callable[[str], None]) -> None:
+        """Decides with all ranks how the network lies in memory; before it, what is assumed."""
+        self.layout_name, self.layout_found = choose_layout(self, say=say)
+
+    @property
+    def layout(self) -> Layout:
+        """Memory format and alignment of the network."""
+        return find_layout(self.layout_name)
+
+    def new_state(self, layout: Layout | None = None) -> TrainState:
+        """Returns the state before the first step, in the run's layout unless told another.
+
+        The weights follow from the seed alone.
+        """
+        run, device, layout = self.run, self.world.device, layout or self.layout
         torch.manual_seed(run.seed)
         model = create_model(
             run.variant,
             num_classes=len(self.data.train.classes),
             dropout=run.dropout,
             drop_path=run.drop_path,
+            align=layout.align,
         )
-        model = model.to(device=device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        model = model.to(device=device, memory_format=layout.memory_format)  # pyright: ignore[reportCallIssue]
         average = Average(model)
         return TrainState(
             model=model,
@@ -99,6 +118,7 @@ class Session:
             state,
             optim=self.run.optim,
             precision=self.precision,
+            memory_format=self.layout.memory_format,
             device=self.world.device,
             accumulation=self.plan.accumulation,
             first_micro_batch=self.world.place.rank * self.plan.accumulation,
@@ -106,7 +126,7 @@ class Session:
                 seed=self.run.seed, step=step, micro_batch=micro_batch
             ),
         )
-        step.settle(self._constant_batch())
+        step.settle(self.constant_batch())
         return step
 
     def new_loop(
@@ -151,6 +171,7 @@ class Session:
             images=len(self.data.val),
             device=self.world.device,
             group=self.world.host_group,
+            memory_format=self.layout.memory_format,
             keep=keep,
         )
 
@@ -177,7 +198,8 @@ class Session:
         figures = self.published()
         return {"official/acc1": figures.acc1, "official/acc5": figures.acc5} if figures else {}
 
-    def _constant_batch(self) -> Batch:
+    def constant_batch(self) -> Batch:
+        """Returns a micro-batch of black images, for what depends on shapes alone."""
         size, count, device = self.run.augmentation.image_size, self.plan.micro_batch, self.world.device
         images = torch.zeros(count, 3, size, size, device=device)
         labels = torch.zeros(count, dtype=torch.int64, device=device)

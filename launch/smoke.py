@@ -123,6 +123,11 @@ def _evaluate_briefly(session: Session, model: nn.Module, *, say: Say) -> None:
         return islice(session.eval_batches(), _EVAL_BATCHES)
 
     score, _ = evaluate(
-        model, some, images=count, device=session.world.device, group=session.world.host_group
+        model,
+        some,
+        images=count,
+        device=session.world.device,
+        group=session.world.host_group,
+        memory_format=session.layout.memory_format,
     )
     say(f"evaluated {score.images} of {len(session.data.val)} images: loss {score.loss:.3f}")

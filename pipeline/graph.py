@@ -16,11 +16,7 @@ from nvidia.dali.pipeline import Pipeline, pipeline_def
 from nvidia.dali.types import DALIDataType, DALIImageType, DALIInterpType
 from torch import Tensor
 
-MEAN = (0.485, 0.456, 0.406)
-"""Of ImageNet's red, green and blue, in [0, 1]."""
-
-STD = (0.229, 0.224, 0.225)
-"""Likewise."""
+from pipeline.batch import MEAN, STD
 
 DEPTH = 2
 """Batches that are decoded while one is used."""

@@ -100,12 +100,15 @@ def open_splits(data: Path, *, say: Callable[[str], None] = print) -> tuple[Inde
 
 def is_imagenet_1k(train: Index, val: Index) -> bool:
     """Whether this is ILSVRC 2012: its 1000 WordNet classes, 1,281,167 and 50,000 images."""
+    return len(train) == 1_281_167 and train.classes == val.classes and is_imagenet_1k_val(val)
+
+
+def is_imagenet_1k_val(val: Index) -> bool:
+    """Whether this is the validation split of ILSVRC 2012: its 1000 WordNet classes, 50,000 images."""
     return (
-        len(train) == 1_281_167
-        and len(val) == 50_000
-        and len(train.classes) == 1000
-        and train.classes == val.classes
-        and all(re.fullmatch(r"n\d{8}", name) for name in train.classes)
+        len(val) == 50_000
+        and len(val.classes) == 1000
+        and all(re.fullmatch(r"n\d{8}", name) for name in val.classes)
     )
 
 

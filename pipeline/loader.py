@@ -7,7 +7,6 @@ step, and a rank's micro-batches are the same whichever other ranks there are.
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline import graph, mixing
+from pipeline.batch import Batch, damaged_image, labels_of
 from pipeline.config import Augmentation, Evaluation, Feeding
 from pipeline.index import Index
 from pipeline.plans import Plan, Share, eval_plans, train_plans
@@ -25,26 +25,6 @@ from pipeline.storage import read_ahead, read_file
 __all__ = ["Batch", "Share", "eval_batches", "train_batches"]
 
 _READERS = 4  # a file's first byte takes long on a network file system, and several can be waited for at once
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Batch:
-    """One micro-batch of B images, on the training device."""
-
-    images: Tensor
-    """[B, 3, H, W] float32, normalised, with channels_last strides."""
-
-    labels: Tensor
-    """[B] int64."""
-
-    labels_b: Tensor
-    """[B] int64, labels of the mixup partners; without mixup the same as `labels`."""
-
-    weight: Tensor
-    """[B] float32, weight of `labels`, and 1 - weight that of `labels_b`; 1 without mixup."""
-
-    ids: NDArray[np.int64]
-    """[B] positions in the index."""
 
 
 def train_batches(
@@ -87,7 +67,7 @@ def train_batches(
     )
     with closing(decoded):
         for plan, images in decoded:
-            labels = _labels(index, plan.ids, device=device)
+            labels = labels_of(index, plan.ids, device=device)
             images, labels_b, weight = mix(images, labels, step=plan.step, micro_batch=plan.micro_batch)
             yield Batch(images=images, labels=labels, labels_b=labels_b, weight=weight, ids=plan.ids)
 
@@ -121,7 +101,7 @@ def eval_batches(
     )
     with closing(decoded):
         for plan, images in decoded:
-            labels = _labels(index, plan.ids, device=device)
+            labels = labels_of(index, plan.ids, device=device)
             weight = torch.ones(len(labels), device=device)
             yield Batch(images=images, labels=labels, labels_b=labels, weight=weight, ids=plan.ids)
 
@@ -172,10 +152,7 @@ def _decode(
                 damaged = _first_damaged(wanted, plan, encoded, placement=placement, device=device)
                 if damaged is None:
                     raise
-                raise ValueError(
-                    f"{index.path(damaged)} cannot be decoded: put an intact copy in its place, or remove "
-                    "it, which makes another data set and so another run"
-                ) from fault
+                raise damaged_image(index.path(damaged)) from fault
             released.append(decoding[0])
             yield decoding.popleft()[0], images
 
@@ -198,7 +175,3 @@ def _first_damaged(
         except RuntimeError:
             return int(plan.ids[row])
     return None
-
-
-def _labels(index: Index, ids: NDArray[np.int64], *, device: torch.device) -> Tensor:
-    return torch.from_numpy(index.labels[ids].astype(np.int64)).to(device, non_blocking=True)

@@ -3,12 +3,19 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rexnet.layouts import translate
     from rexnet.model import ReXNet, create_model
-    from rexnet.weights import load_weights
+    from rexnet.weights import load_weights, save_weights
 
-__all__ = ["ReXNet", "create_model", "load_weights"]
+__all__ = ["ReXNet", "create_model", "load_weights", "save_weights", "translate"]
 
-_HOMES = {"ReXNet": "rexnet.model", "create_model": "rexnet.model", "load_weights": "rexnet.weights"}
+_HOMES = {
+    "ReXNet": "rexnet.model",
+    "create_model": "rexnet.model",
+    "load_weights": "rexnet.weights",
+    "save_weights": "rexnet.weights",
+    "translate": "rexnet.layouts",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,16 +1,21 @@
-"""ReXNet, as its authors define it.
+"""ReXNet and ReXNet-lite, as their authors define them.
 
-Sources: Han et al., CVPR 2021 (https://arxiv.org/abs/2007.00992); the authors' network
-(https://github.com/clovaai/rexnet, rexnetv1.py), whose outputs, loss and gradients the tests compare with.
+Sources: Han et al., CVPR 2021 (https://arxiv.org/abs/2007.00992); the authors' networks
+(https://github.com/clovaai/rexnet), whose outputs, losses and gradients the tests compare with.
 Three points that re-implementations miss: no activation follows the projection; none stands between the
 depthwise convolution's norm and squeeze-excitation; a squeeze is convolution, norm, ReLU, convolution.
 """
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rexnet.channels import BlockShape, network_shape, variant_width
+from rexnet.aligned import aligned
+from rexnet.channels import BlockShape, NetworkShape, round_up, variant_shape
+from rexnet.weights import class_count, load_weights
 
 
 class ConvNorm(nn.Module):
@@ -42,64 +47,109 @@ class SqueezeExcite(nn.Module):
 class Bottleneck(nn.Module):
     """An inverted bottleneck with a partial shortcut: the input joins the first `inputs` channels only."""
 
-    def __init__(self, shape: BlockShape, *, drop_path: float):
+    def __init__(
+        self, shape: BlockShape, *, align: int, activation: Callable[[Tensor], Tensor], drop_path: float
+    ):
         super().__init__()
-        self.inputs = shape.inputs
-        self.shortcut = shape.shortcut
+        self.shape = shape
         self.drop_path = drop_path
-        self.expand = ConvNorm(shape.inputs, shape.hidden) if shape.expansion > 1 else None
-        self.depthwise = ConvNorm(
-            shape.hidden, shape.hidden, kernel=3, stride=shape.stride, groups=shape.hidden
+        self.activation = activation
+        inputs, hidden, squeeze, outputs = (
+            round_up(count, align) for count in (shape.inputs, shape.hidden, shape.squeeze, shape.outputs)
         )
-        self.excite = SqueezeExcite(shape.hidden, squeeze=shape.squeeze) if shape.squeeze else None
-        self.project = ConvNorm(shape.hidden, shape.outputs)
+        self.expand = ConvNorm(inputs, hidden) if shape.hidden > shape.inputs else None
+        self.depthwise = ConvNorm(hidden, hidden, kernel=3, stride=shape.stride, groups=hidden)
+        self.excite = SqueezeExcite(hidden, squeeze=squeeze) if shape.squeeze else None
+        self.project = ConvNorm(hidden, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = x if self.expand is None else F.silu(self.expand(x))
+        y = x if self.expand is None else self.activation(self.expand(x))
         y = self.depthwise(y)
         if self.excite is not None:
             y = self.excite(y)
         y = self.project(F.relu6(y))
-        if not self.shortcut:
+        if not self.shape.shortcut:
             return y
         if self.training and self.drop_path > 0:
             y = drop_path(y, probability=self.drop_path)
-        return torch.cat([y[:, : self.inputs] + x, y[:, self.inputs :]], dim=1)
+        joined = self.shape.inputs
+        return torch.cat([y[:, :joined] + x[:, :joined], y[:, joined:]], dim=1)
 
 
 class ReXNet(nn.Module):
-    """ReXNet at one width.
+    """One network of the family. Maps normalised images [B, 3, H, W] to logits [B, num_classes].
+
+    Initialised as PyTorch does by default, which is how the authors trained, in half precision too: U(-b, b)
+    with b = 1 / sqrt(fan-in). A norm follows every convolution, so weights' size does not reach the
+    activations; docs/network.md has what that gives in float16.
 
     Args:
-        width: multiplies all channel counts.
+        shape: its channel counts.
         num_classes: outputs of the classifier.
         dropout: probability of dropping a feature before the classifier.
         drop_path: probability of dropping the last block's branch; earlier blocks' rises to it in a line.
-
-    Maps images [B, 3, H, W], normalised by the mean and deviation of ImageNet, to logits [B, num_classes].
+        align: every channel count but the penultimate is rounded up to a multiple of it. The function
+            stays the same only where the weights of the added channels are zero: `create_model` sees to it.
     """
 
     def __init__(
-        self, *, width: float, num_classes: int = 1000, dropout: float = 0.2, drop_path: float = 0.0
+        self,
+        shape: NetworkShape,
+        *,
+        num_classes: int = 1000,
+        dropout: float = 0.2,
+        drop_path: float = 0.0,
+        align: int = 1,
     ):
         super().__init__()
-        shape = network_shape(width)
-        self.stem = ConvNorm(3, shape.stem, kernel=3, stride=2)
+        self.shape = shape
+        self.activation = F.silu if shape.activation == "silu" else F.relu6
+        self.stem = ConvNorm(3, round_up(shape.stem, align), kernel=3, stride=2)
         last = len(shape.blocks) - 1
-        self.blocks = nn.Sequential(
-            *(Bottleneck(block, drop_path=drop_path * i / last) for i, block in enumerate(shape.blocks))
+        self.blocks = nn.ModuleList(
+            Bottleneck(block, align=align, activation=self.activation, drop_path=drop_path * i / last)
+            for i, block in enumerate(shape.blocks)
         )
-        self.head = ConvNorm(shape.blocks[-1].outputs, shape.penultimate)
+        self.head = ConvNorm(round_up(shape.blocks[-1].outputs, align), shape.penultimate)
+        self.neck = nn.Conv2d(shape.penultimate, shape.neck, 1) if shape.neck else None
+        self.neck_norm = nn.BatchNorm2d(shape.neck) if shape.neck else None
         self.dropout = nn.Dropout(dropout)
-        self.classifier = nn.Linear(shape.penultimate, num_classes)
+        self.classifier = nn.Linear(shape.features, num_classes)
+
+    @property
+    def map_channels(self) -> tuple[int, ...]:
+        """Channels of the maps that `forward_maps` returns."""
+        return tuple(self.shape.blocks[i].outputs for i in self._map_blocks())
+
+    def forward_maps(self, images: Tensor) -> list[Tensor]:
+        """Maps images [B, 3, H, W] to the last map of each stride, for a detector or a segmenter.
+
+        Returns [B, map_channels[k], H / 2^(k+1), W / 2^(k+1)] for k from 0 to 4.
+        """
+        maps, kept = [], self._map_blocks()
+        x = self.activation(self.stem(images))
+        for i, block in enumerate(self.blocks):
+            x = block(x)
+            if i in kept:
+                maps.append(x[:, : self.shape.blocks[i].outputs])
+        return maps
 
     def forward_features(self, images: Tensor) -> Tensor:
         """Maps images [B, 3, H, W] to the last feature map [B, penultimate, H/32, W/32]."""
-        return F.silu(self.head(self.blocks(F.silu(self.stem(images)))))
+        x = self.activation(self.stem(images))
+        for block in self.blocks:
+            x = block(x)
+        return self.activation(self.head(x))
 
     def forward(self, images: Tensor) -> Tensor:
-        features = F.adaptive_avg_pool2d(self.forward_features(images), 1).flatten(1)
-        return self.classifier(self.dropout(features))
+        features = F.adaptive_avg_pool2d(self.forward_features(images), 1)
+        if self.neck is not None and self.neck_norm is not None:
+            features = self.activation(self.neck_norm(self.neck(features)))
+        return self.classifier(self.dropout(features.flatten(1)))
+
+    def _map_blocks(self) -> list[int]:
+        blocks = self.shape.blocks
+        return [i for i in range(len(blocks)) if i + 1 == len(blocks) or blocks[i + 1].stride == 2]
 
 
 def drop_path(branch: Tensor, *, probability: float) -> Tensor:
@@ -113,11 +163,36 @@ def drop_path(branch: Tensor, *, probability: float) -> Tensor:
 
 
 def create_model(
-    variant: str, *, num_classes: int = 1000, dropout: float = 0.2, drop_path: float = 0.0
+    variant: str,
+    *,
+    num_classes: int | None = None,
+    weights: Path | str | Mapping[str, Tensor] | None = None,
+    dropout: float = 0.2,
+    drop_path: float = 0.0,
+    align: int = 1,
 ) -> ReXNet:
-    """Returns a freshly initialised network by its name, `rexnet_1.0` say.
+    """Returns a network by its name: `rexnet_1.0`, `rexnet_lite_1.3`, or of any other width.
+
+    Args:
+        num_classes: outputs of the classifier. None: as many as the weights have, or 1000.
+        weights: a file or state dict in one of the layouts of `load_weights`; None initialises.
+        dropout: probability of dropping a feature before the classifier.
+        drop_path: probability of dropping the last residual branch.
+        align: computes the same function on channel counts rounded up to its multiples: 8 is what half
+            precision's matrix units want. The state dict stays the one of align 1.
 
     Raises:
-        ValueError: there is no such network.
+        ValueError: there is no such network, or the weights are of another.
+        FileNotFoundError: there is no such file.
     """
-    return ReXNet(width=variant_width(variant), num_classes=num_classes, dropout=dropout, drop_path=drop_path)
+    shape = variant_shape(variant)
+    if num_classes is None:
+        num_classes = 1000 if weights is None else class_count(weights, shape)
+    model = ReXNet(shape, num_classes=num_classes, dropout=dropout, drop_path=drop_path)
+    if weights is not None:
+        load_weights(model, weights)
+    if align == 1:
+        return model
+    with torch.device("meta"):
+        wider = ReXNet(shape, num_classes=num_classes, dropout=dropout, drop_path=drop_path, align=align)
+    return aligned(wider, model)

@@ -1,17 +1,20 @@
-"""Weights in and out: our own layout, and the authors' .pth.
+"""Weights in and out of a network.
 
 Our file is safetensors with the variant, the number of classes and the images' mean and deviation in its
-metadata. The authors' state dict lists the same tensors in the same order under other names; their
-classifier is a 1x1 convolution.
+metadata; read are also the authors' .pth and timm's files.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+
+from rexnet.channels import NetworkShape
+from rexnet.layouts import LAYOUTS, Layout, module_names, recognise, translate
 
 MEAN = (0.485, 0.456, 0.406)
 """Of ImageNet's red, green and blue, on a scale of 0 to 1; what images are normalised with."""
@@ -19,11 +22,26 @@ MEAN = (0.485, 0.456, 0.406)
 DEVIATION = (0.229, 0.224, 0.225)
 """Standard deviation of ImageNet's channels, on the same scale."""
 
-_OFFICIAL_STEM = "features.0.weight"
+Source = Path | str | Mapping[str, Tensor]
+"""A file of weights, or a state dict."""
+
+_WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model", "state", "ema")
+"""Keys under which training programs keep a state dict, the averaged one first; ours has state, then ema."""
+
+_COUNTER = "num_batches_tracked"  # old files lack it, and no result depends on it
+
+
+class Network(Protocol):
+    """What has a shape and a state dict: `rexnet.ReXNet`."""
+
+    shape: NetworkShape
+
+    def state_dict(self) -> dict[str, Any]: ...
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> Any: ...
 
 
 def save_weights(model: nn.Module, path: Path, *, variant: str) -> None:
-    """Writes a model's state dict to `path` as safetensors, atomically."""
+    """Writes a network's state dict to `path` as safetensors, atomically."""
     state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
     classes = state["classifier.weight"].shape[0]
     metadata = {"variant": variant, "classes": str(classes), "mean": str(MEAN), "std": str(DEVIATION)}
@@ -38,72 +56,101 @@ def read_metadata(path: Path) -> dict[str, str]:
         return file.metadata() or {}
 
 
-def load_weights(model: nn.Module, path: Path) -> str:
-    """Loads a file into `model` and returns the layout that was recognised: `ours` or `official`.
+def load_weights(model: Network, source: Source) -> Layout:
+    """Loads a file or a state dict into `model` and returns the layout that was recognised.
+
+    Files are .safetensors, or what `torch.load` reads without running code. A state dict may be wrapped by a
+    training program, and its names by DistributedDataParallel's `module.`.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it holds other keys or shapes than the model; the message names them.
+        ValueError: it is no state dict, or of other names or shapes than the network; the message lists them.
     """
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"there is no weights file {path}; --weights wants a .safetensors or .pth file"
-        )
-    loaded = _read(path)
-    layout = "official" if _OFFICIAL_STEM in loaded else "ours"
-    state = from_official(loaded, like=model.state_dict()) if layout == "official" else loaded
-    _complain(path, state, model.state_dict())
+    state = _read(source)
+    layout = _layout(state, model.shape, source)
+    wanted = model.state_dict()
+    state = translate(state, model.shape, source=layout, to="ours")
+    state = {name: t for name, t in wanted.items() if name.endswith(_COUNTER)} | state
+    _complain(source, layout, state, wanted)
     model.load_state_dict(state)
     return layout
 
 
-def from_official(official: dict[str, Tensor], *, like: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Returns the authors' state dict under our names; `like` gives our names and shapes.
+def class_count(source: Source, shape: NetworkShape) -> int:
+    """Returns how many classes weights tell apart.
 
     Raises:
-        ValueError: the numbers of tensors differ.
+        FileNotFoundError, ValueError: as `load_weights`.
     """
-    if len(official) != len(like):
+    state = _read(source)
+    classifier = getattr(module_names(shape)[-1], _layout(state, shape, source))
+    if f"{classifier}.weight" not in state:
+        raise ValueError(f"{_name(source)} lacks the classifier of this network, {classifier}.weight")
+    return state[f"{classifier}.weight"].shape[0]
+
+
+def _layout(state: Mapping[str, Tensor], shape: NetworkShape, source: Source) -> Layout:
+    layout = recognise(state, shape)
+    if layout is None:
         raise ValueError(
-            f"the official weights hold {len(official)} tensors, but this network has {len(like)}; "
-            "they belong to another variant"
+            f"{_name(source)} holds no ReXNet: it has {_few(list(state))}, which is not the layout of any of "
+            f"{', '.join(LAYOUTS)}"
         )
-    pairs = zip(like.items(), official.values(), strict=True)
-    return {name: t.reshape(own.shape) if t.numel() == own.numel() else t for (name, own), t in pairs}
+    return layout
 
 
-def _read(path: Path) -> dict[str, Tensor]:
-    if path.suffix == ".safetensors":
-        return load_file(path)
-    try:
-        content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged or foreign file raises many kinds
-        raise ValueError(
-            f"{path} is no weights file that can be read safely ({type(error).__name__})"
-        ) from None
-    for key in ("state_dict", "model"):
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
+def _read(source: Source) -> dict[str, Tensor]:
+    content: Any = source if isinstance(source, Mapping) else _read_file(Path(source))
+    for key in _WRAPPERS:
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
-    if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()):
-        raise ValueError(f"{path} holds no state dict")
-    return content
+    if (
+        not isinstance(content, Mapping)
+        or not content
+        or not all(isinstance(value, Tensor) for value in content.values())
+    ):
+        raise ValueError(f"{_name(source)} holds no state dict")
+    return {name.removeprefix("module."): tensor for name, tensor in content.items()}
 
 
-def _complain(path: Path, state: dict[str, Tensor], wanted: dict[str, Tensor]) -> None:
-    missing = [name for name in wanted if name not in state]
-    unexpected = [name for name in state if name not in wanted]
-    shapes = [
-        f"{name} {tuple(state[name].shape)} for {tuple(wanted[name].shape)}"
-        for name in wanted
-        if name in state and state[name].shape != wanted[name].shape
-    ]
-    faults = {"missing": missing, "unexpected": unexpected, "of another shape": shapes}
-    told = [
-        f"{len(names)} {kind} ({', '.join(names[:3])}{' ...' * (len(names) > 3)})"
-        for kind, names in faults.items()
-        if names
-    ]
+def _read_file(path: Path) -> Any:
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no weights file {path}; wanted is a .safetensors or .pth file")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # a damaged or foreign file raises many kinds
+        kind = "SafetensorError" if isinstance(error, SafetensorError) else type(error).__name__
+        raise ValueError(f"{path} is no weights file that can be read safely ({kind})") from None
+
+
+def _complain(
+    source: Source, layout: Layout, state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]
+) -> None:
+    """Raises what is wrong with `state`, all in one message."""
+    faults = {
+        "missing": [name for name in wanted if name not in state],
+        "unexpected": [name for name in state if name not in wanted],
+        "of another shape": [
+            f"{name} {[*state[name].shape]} for {[*tensor.shape]}"
+            for name, tensor in wanted.items()
+            if name in state and state[name].shape != tensor.shape
+        ],
+    }
+    told = [f"{len(names)} {kind}: {_few(names)}" for kind, names in faults.items() if names]
     if told:
         raise ValueError(
-            f"{path} does not fit this network: {'; '.join(told)}; is it of another variant or class count?"
+            f"{_name(source)}, in the {layout} layout, does not fit this network: {'; '.join(told)}. "
+            "Is it of another variant or class count?"
         )
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names[:6]) + f" and {len(names) - 6} more" * (len(names) > 6)
+
+
+def _name(source: Source) -> str:
+    return "the state dict" if isinstance(source, Mapping) else str(source)

@@ -11,6 +11,9 @@ OPERATION = {"operation": True}
 
 Precision = Literal["auto", "fp16", "bf16", "fp32"]
 
+LayoutName = Literal["auto", "channels-last", "channels-last-8", "contiguous", "contiguous-8"]
+"""Memory format of images and weights; -8 with channel counts rounded up to multiples of 8."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Optim:
@@ -66,6 +69,10 @@ class Numerics:
 
     scale: float = 65536.0
     """First loss scale of fp16; the other precisions scale by 1."""
+
+    layout: LayoutName = field(default="auto", metadata=OPERATION)
+    """How tensors lie in memory; the network computes the same function in all. auto: what is fastest here,
+    timed at a run's first start and kept."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

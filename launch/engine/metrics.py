@@ -63,6 +63,7 @@ def evaluate(
     images: int,
     device: torch.device,
     group: dist.ProcessGroup,
+    memory_format: torch.memory_format = torch.channels_last,
     keep: bool = False,
 ) -> tuple[Score, Predictions | None]:
     """Evaluates `model` in fp32 on this rank's batches and adds all ranks up.
@@ -70,6 +71,7 @@ def evaluate(
     Args:
         images: how many images all ranks together must have seen.
         group: connects the hosts' memory.
+        memory_format: of the model; images are brought into it.
         keep: whether rank 0 also returns every prediction.
 
     Raises:
@@ -81,7 +83,7 @@ def evaluate(
     losses = torch.zeros((), dtype=torch.float64, device=device)
     kept: list[tuple[np.ndarray, ...]] = []
     for batch in batches():
-        logits = model(batch.images)
+        logits = model(batch.images.contiguous(memory_format=memory_format))
         ranks = label_ranks(logits, batch.labels)
         counts[0] += (ranks < 1).sum()
         counts[1] += (ranks < _TOP).sum()

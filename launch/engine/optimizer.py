@@ -1,7 +1,9 @@
 """The optimizer: weight decay where it belongs, torch's fused SGD, and a safe way to load its state."""
 
+from typing import Any
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from launch.engine.config import Optim
 
@@ -30,16 +32,58 @@ def make_optimizer(model: nn.Module, optim: Optim) -> torch.optim.SGD:
     return optimizer
 
 
-def load_optimizer(optimizer: torch.optim.Optimizer, saved: dict) -> None:
-    """Loads a state dict, keeping the parameters' memory format and the fused flags.
+def save_optimizer(optimizer: torch.optim.Optimizer, model: nn.Module) -> dict[str, Any]:
+    """Returns the optimizer's state dict in the shapes of the model's state dict.
+
+    A model may compute on wider tensors than its state dict shows, with zeros around the leading corner;
+    a checkpoint holds the corners.
+    """
+    saved = optimizer.state_dict()
+    shapes = _saved_shapes(model)
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    saved["state"] = {
+        k: {
+            name: whole(value[_corner(shapes[parameters[k]])]) if _is_tensor(value) else value
+            for name, value in state.items()
+        }
+        for k, state in saved["state"].items()
+    }
+    return saved
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, model: nn.Module, saved: dict[str, Any]) -> None:
+    """Loads a state dict, keeping the parameters' shapes and memory format, and the fused flags.
 
     `load_state_dict` keeps the strides and the flags that were saved. Fused kernels walk raw memory, so a
     state of other strides would be silently mixed up.
     """
     optimizer.load_state_dict(saved)
+    shapes = _saved_shapes(model)
     for group in optimizer.param_groups:
         group["fused"], group["foreach"] = True, None
     for parameter, state in optimizer.state.items():
         for name, value in state.items():
-            if isinstance(value, torch.Tensor) and value.shape == parameter.shape:
-                state[name] = torch.empty_like(parameter).copy_(value)
+            if _is_tensor(value):
+                assert value.shape == shapes[parameter], "the optimizer's state is of another model"
+                state[name] = torch.zeros_like(parameter)
+                state[name][_corner(value.shape)] = value
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """Returns `tensor` contiguous and without a larger one behind it, which a file would hold as well."""
+    tensor = tensor.contiguous()
+    return tensor if tensor.untyped_storage().nbytes() == tensor.nbytes else tensor.clone()
+
+
+def _saved_shapes(model: nn.Module) -> dict[Tensor, torch.Size]:
+    saved = model.state_dict()
+    return {parameter: saved[name].shape for name, parameter in model.named_parameters()}
+
+
+def _is_tensor(value: Any) -> bool:
+    """Whether a value of the optimizer's state belongs to a parameter's elements; a step counter does not."""
+    return isinstance(value, Tensor) and value.ndim > 0
+
+
+def _corner(shape: torch.Size) -> tuple[slice, ...]:
+    return tuple(slice(size) for size in shape)

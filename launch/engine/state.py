@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from launch.engine.optimizer import load_optimizer
+from launch.engine.optimizer import load_optimizer, save_optimizer, whole
 from launch.engine.running_stats import RunningStats
 
 
@@ -44,20 +44,24 @@ class TrainState:
     """Steps skipped so far, known at log boundaries."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Returns tensors and plain values only."""
+        """Returns tensors and plain values only; nothing in it tells how tensors lay in memory."""
         return {
             "step": self.step,
             "skipped": self.skipped,
-            "model": self.model.state_dict(),
-            "ema": self.average.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "model": _whole(self.model.state_dict()),
+            "ema": _whole(self.average.model.state_dict()),
+            "optimizer": save_optimizer(self.optimizer, self.model),
             "scaler": self.scaler.state_dict(),
         }
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
-        """Takes the state over, in the memory format that this state has."""
+        """Takes the state over, in the memory format and on the channel counts that this state has."""
         self.step, self.skipped = saved["step"], saved["skipped"]
         self.model.load_state_dict(saved["model"])
         self.average.model.load_state_dict(saved["ema"])
-        load_optimizer(self.optimizer, saved["optimizer"])
+        load_optimizer(self.optimizer, self.model, saved["optimizer"])
         self.scaler.load_state_dict(saved["scaler"])
+
+
+def _whole(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: whole(tensor) for name, tensor in state.items()}

@@ -1,14 +1,10 @@
 """The optimizer step: skipping, precision, settling."""
 
 import copy
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 
 from launch.engine.checkpoint import Checkpoints
@@ -19,33 +15,12 @@ from launch.engine.running_stats import RunningStats
 from launch.engine.state import Average, TrainState
 from launch.engine.step import Step, choose_precision, make_scaler
 from rexnet.model import create_model
+from tests.engine.micro import micro_batch
 
 CPU = torch.device("cpu")
 
 
-@dataclass
-class Micro:
-    images: Tensor
-    labels: Tensor
-    labels_b: Tensor
-    weight: Tensor
-    ids: np.ndarray
-
-
-@pytest.fixture(autouse=True)
-def alone() -> Iterator[None]:
-    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
-    yield
-    dist.destroy_process_group()
-
-
-def micro_batch(seed: int, *, scale: float = 1.0) -> Micro:
-    generator = torch.Generator().manual_seed(seed)
-    images = scale * torch.randn(8, 3, 32, 32, generator=generator)
-    labels = torch.randint(0, 5, (8,), generator=generator)
-    return Micro(
-        images.contiguous(memory_format=torch.channels_last), labels, labels, torch.ones(8), np.arange(8)
-    )
+pytestmark = pytest.mark.usefixtures("alone")
 
 
 def new_state(precision: str = "fp32", *, scale: float = 65536.0, optim: Optim | None = None) -> TrainState:
@@ -217,7 +192,7 @@ def test_loading_keeps_strides() -> None:
     saved = optimizer.state_dict()
     for entry in saved["state"].values():
         entry["momentum_buffer"] = entry["momentum_buffer"].contiguous()
-    load_optimizer(optimizer, saved)
+    load_optimizer(optimizer, model, saved)
     for parameter, entry in optimizer.state.items():
         assert entry["momentum_buffer"].stride() == parameter.stride()
 

@@ -6,10 +6,30 @@ u = 2 frac(43758.5453 sin(12.9898 i + 78.233 k)) - 1, scaled by what the entry i
 weights 1 + u/10; counters stay. An image batch is 2u of k = 1 over its flat index.
 """
 
+import json
 import math
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
+
+OFFICIAL: dict[str, Any] = json.loads((Path(__file__).parent / "official.json").read_text())
+"""Per variant: parameters, state-dict shapes, and what the authors' network gives for `images`."""
+
+TIMM: dict[str, dict[str, list[int]]] = json.loads((Path(__file__).parent / "timm_keys.json").read_text())
+"""Per variant: timm's names and shapes, in order."""
+
+
+def official_state(variant: str) -> dict[str, Tensor]:
+    """Returns the authors' state dict of a variant, filled by the formula."""
+    return filled(empty_state(OFFICIAL[variant]["state_dict"]))
+
+
+def empty_state(shapes: dict[str, list[int]]) -> dict[str, Tensor]:
+    """Returns zeros of the given names and shapes."""
+    kinds = {name: torch.int64 if name.endswith("num_batches_tracked") else torch.float32 for name in shapes}
+    return {name: torch.zeros(shape, dtype=kinds[name]) for name, shape in shapes.items()}
 
 
 def noise(count: int, *, k: int) -> Tensor:
