@@ -1,8 +1,8 @@
 """What three codes call the tensors of one network: ours, the authors', and timm's.
 
-The authors' (https://github.com/clovaai/rexnet) number the modules of nested nn.Sequential; their classifier
-is a 1x1 convolution. timm's (https://github.com/huggingface/pytorch-image-models, timm/models/rexnet.py) has
-ours in other words; it knows no ReXNet-lite.
+The authors' (https://github.com/clovaai/rexnet) number the modules of nested nn.Sequential. timm's
+(https://github.com/huggingface/pytorch-image-models, timm/models/rexnet.py) has ours in other words; it knows
+no ReXNet-lite. What acts on vectors is a matrix in ours, and mostly a 1x1 convolution in theirs.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,15 +17,17 @@ Layout = Literal["ours", "official", "timm"]
 
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)
 
+_THEIRS: tuple[Layout, ...] = ("official", "timm")
 _STEM = 3  # modules that the authors' features begin with
 
 
 class Names(NamedTuple):
-    """One module's name in each layout."""
+    """One module's name in each layout, and in which layouts a matrix of ours is a 1x1 convolution."""
 
     ours: str
     official: str
     timm: str
+    convolution: tuple[Layout, ...] = ()
 
 
 def translate(
@@ -40,17 +42,20 @@ def translate(
     """
     if shape.neck and "timm" in (source, to):
         raise ValueError("timm has no ReXNet-lite: its weights have the official layout or ours")
-    modules = [(getattr(names, source), getattr(names, to)) for names in module_names(shape)]
-    rest = dict(state)
+    leaves: dict[str, list[str]] = {}
+    for name in state:
+        module, _, leaf = name.rpartition(".")
+        leaves.setdefault(module, []).append(leaf)
     renamed = {}
-    for old, new in modules:
-        for name in [name for name in rest if name.rpartition(".")[0] == old]:
-            renamed[f"{new}.{name.rpartition('.')[2]}"] = rest.pop(name)
-    classifier = f"{modules[-1][1]}.weight"
-    if classifier in renamed:
-        matrix = renamed[classifier].flatten(1)
-        renamed[classifier] = matrix[:, :, None, None] if to == "official" else matrix
-    return renamed | rest
+    for names in module_names(shape):
+        old, new = getattr(names, source), getattr(names, to)
+        for leaf in leaves.pop(old, []):
+            tensor = state[f"{old}.{leaf}"]
+            if leaf == "weight" and names.convolution and tensor.ndim > 1:
+                matrix = tensor.flatten(1)
+                tensor = matrix[:, :, None, None] if to in names.convolution else matrix
+            renamed[f"{new}.{leaf}"] = tensor
+    return renamed | {name: t for name, t in state.items() if name.rpartition(".")[0] in leaves}
 
 
 def recognise(state: Mapping[str, Tensor], shape: NetworkShape) -> Layout | None:
@@ -72,12 +77,14 @@ def module_names(shape: NetworkShape) -> list[Names]:
         *(names for i, block in enumerate(shape.blocks) for names in _block_names(i, block)),
         Names("head.conv", f"features.{count + _STEM}", f"features.{count}.conv"),
         Names("head.norm", f"features.{count + _STEM + 1}", f"features.{count}.bn"),
-        *(
-            [Names("neck", "output.0", "neck"), Names("neck_norm", "output.1", "neck_norm")]
-            * bool(shape.neck)
-        ),
-        Names("classifier", "output.4" if shape.neck else "output.1", "head.fc"),
+        *(_neck_names() if shape.neck else ()),
+        Names("classifier", "output.4" if shape.neck else "output.1", "head.fc", ("official",)),
     ]
+
+
+def _neck_names() -> Iterator[Names]:
+    yield Names("neck", "output.0", "", ("official",))
+    yield Names("neck_norm", "output.1", "")
 
 
 def _block_names(i: int, block: BlockShape) -> Iterator[Names]:
@@ -91,9 +98,9 @@ def _block_names(i: int, block: BlockShape) -> Iterator[Names]:
     yield Names(f"{ours}.depthwise.norm", f"{official}.{place + 1}", f"{timm}.conv_dw.bn")
     place += 2
     if block.squeeze:
-        yield Names(f"{ours}.excite.reduce", f"{official}.{place}.fc.0", f"{timm}.se.fc1")
+        yield Names(f"{ours}.excite.reduce", f"{official}.{place}.fc.0", f"{timm}.se.fc1", _THEIRS)
         yield Names(f"{ours}.excite.norm", f"{official}.{place}.fc.1", f"{timm}.se.bn")
-        yield Names(f"{ours}.excite.expand", f"{official}.{place}.fc.3", f"{timm}.se.fc2")
+        yield Names(f"{ours}.excite.expand", f"{official}.{place}.fc.3", f"{timm}.se.fc2", _THEIRS)
         place += 1
     yield Names(f"{ours}.project.conv", f"{official}.{place + 1}", f"{timm}.conv_pwl.conv")
     yield Names(f"{ours}.project.norm", f"{official}.{place + 2}", f"{timm}.conv_pwl.bn")

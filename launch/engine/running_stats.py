@@ -20,7 +20,7 @@ class RunningStats:
     """
 
     def __init__(self, model: nn.Module):
-        self.norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
+        self.norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)]
         assert self.norms, "the network has no BatchNorm"
         self.momentum = self.norms[0].momentum
         assert self.momentum is not None
