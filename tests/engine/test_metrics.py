@@ -1,6 +1,5 @@
 """Exact top-1 and top-5."""
 
-from collections.abc import Iterator
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,12 +10,7 @@ from torch import nn
 
 from launch.engine.metrics import evaluate, label_ranks
 
-
-@pytest.fixture(autouse=True)
-def alone() -> Iterator[None]:
-    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
-    yield
-    dist.destroy_process_group()
+pytestmark = pytest.mark.usefixtures("alone")
 
 
 def test_ranks_equal_a_sort() -> None:
@@ -38,15 +32,15 @@ def test_what_is_no_number_is_no_hit() -> None:
 
 class Same(nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return images
+        return images.flatten(1)
 
 
 def batches(sizes: list[int]) -> list[SimpleNamespace]:
     made, start = [], 0
     for size in sizes:
         ids = np.arange(start, start + size)
-        logits = torch.randn(size, 8, generator=torch.Generator().manual_seed(start))
-        made.append(SimpleNamespace(images=logits, labels=torch.from_numpy(ids % 8), ids=ids))
+        images = torch.randn(size, 8, 1, 1, generator=torch.Generator().manual_seed(start))
+        made.append(SimpleNamespace(images=images, labels=torch.from_numpy(ids % 8), ids=ids))
         start += size
     return made
 
@@ -58,7 +52,7 @@ def test_score_counts_every_image_and_keeps_predictions_in_order() -> None:
     score, kept = evaluate(
         Same(), lambda: iter(reversed(made)), images=13, device=torch.device("cpu"), group=group, keep=True
     )
-    logits, labels = torch.cat([b.images for b in made]), torch.cat([b.labels for b in made])
+    logits, labels = torch.cat([b.images.flatten(1) for b in made]), torch.cat([b.labels for b in made])
     assert score.hits1 == int((logits.argmax(1) == labels).sum())
     assert score.hits5 == int((logits.topk(5).indices == labels[:, None]).sum())
     assert score.loss == pytest.approx(float(nn.functional.cross_entropy(logits, labels)), rel=1e-6)

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from launch.engine.config import Numerics
+from launch.engine.config import LayoutName, Numerics
+from launch.engine.layout import CANDIDATES, find_layout
 from launch.engine.step import choose_precision
 from pipeline import synthetic
 from pipeline.config import Augmentation, Evaluation, Feeding
@@ -67,14 +68,49 @@ def test_gpu_batches_are_channels_last_without_a_copy(data: Path) -> None:
     assert sorted(np.concatenate([b.ids for b in seen]).tolist()) == list(range(len(val)))
 
 
-def test_the_network_is_the_same_function() -> None:
+@pytest.mark.parametrize("name", CANDIDATES)
+@pytest.mark.parametrize("variant", ["rexnet_1.0", "rexnet_lite_1.3"])
+def test_the_network_is_the_same_function_in_every_layout(variant: str, name: LayoutName) -> None:
+    layout = find_layout(name)
     torch.manual_seed(0)
-    model = create_model("rexnet_1.0", num_classes=10).eval()
+    model = create_model(variant, num_classes=10).eval()
     images = torch.randn(4, 3, 64, 64)
     with torch.no_grad():
         theirs = model(images)
-        ours = model.to(GPU, memory_format=torch.channels_last)(images.to(GPU)).cpu()  # type: ignore[call-overload]
-    torch.testing.assert_close(ours, theirs, atol=2e-3, rtol=2e-3)
+        ours = create_model(variant, weights=model.state_dict(), align=layout.align).eval()
+        ours = ours.to(GPU, memory_format=layout.memory_format)  # type: ignore[call-overload]
+        given = images.to(GPU).contiguous(memory_format=layout.memory_format)
+        torch.testing.assert_close(ours(given).cpu(), theirs, atol=2e-3, rtol=2e-3)
+        with torch.autocast("cuda", torch.float16):
+            half = ours(given).float().cpu()
+    torch.testing.assert_close(half, theirs, atol=5e-2, rtol=5e-2)
+
+
+def test_padding_stays_zero_in_half_precision() -> None:
+    torch.manual_seed(0)
+    model = create_model("rexnet_1.0", num_classes=10, align=8)
+    model = model.to(GPU, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9, weight_decay=1e-3, fused=True)
+    images = torch.randn(16, 3, 64, 64, device=GPU).contiguous(memory_format=torch.channels_last)
+    for _ in range(10):
+        optimizer.zero_grad()
+        with torch.autocast("cuda", torch.float16):
+            loss = model(images).float().square().mean()
+        (128 * loss).backward()
+        optimizer.step()
+    for name, parameter in model.named_parameters():
+        rest = parameter.detach().clone()
+        rest[tuple(slice(size) for size in shapes[name])] = 0
+        assert not rest.any(), name
+
+
+def test_the_fastest_layout_is_found(data: Path, tmp_path: Path) -> None:
+    sizes = ["--batch", 32, "--micro-batch", 32, "--image-size", 96, "--epochs", 600, "--precision", "fp16"]
+    done = run("train", "demo", "--data", data, *sizes, "--smoke", cwd=tmp_path, timeout=580)
+    assert done.returncode == 0, done.stderr[-3000:]
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("layout ")]
+    assert ", measured, ms per micro-batch: " in line
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "auto"])

@@ -62,10 +62,11 @@ def test_worlds_that_fit_are_named() -> None:
 
 
 def test_a_resume_keeps_what_the_first_start_found_out() -> None:
-    facts = {"found": {"precision": "fp16"}, "plan": {"micro_batch": 32}}
+    facts = {"found": {"precision": "fp16", "layout": "contiguous"}, "plan": {"micro_batch": 32}}
     resumed = as_before(run(64, None), facts)
     assert (resumed.micro_batch, resumed.numerics.precision) == (32, "fp16")
-    asked = replace(run(64, 32), numerics=Numerics(precision="bf16"))
+    assert resumed.numerics.layout == "contiguous"
+    asked = replace(run(64, 32), numerics=Numerics(precision="bf16", layout="channels-last-8"))
     assert as_before(asked, facts) == asked
 
 

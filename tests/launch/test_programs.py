@@ -88,15 +88,15 @@ def test_predictions_give_the_reported_accuracy(trained: tuple[Path, str]) -> No
     assert final["eval/acc1"] == pytest.approx(100 * (kept["top5"][:, 0] == kept["labels"]).mean())
 
 
-def test_evaluate_gives_the_reported_accuracy_for_any_world(trained: tuple[Path, str], data: Path) -> None:
+def test_evaluate_gives_the_reported_accuracy_for_any_world(
+    trained: tuple[Path, str], data: Path, tmp_path: Path
+) -> None:
     folder, _ = trained
     final = records(folder, "eval")[-1]
     for processes in (0, 2):
         weights = folder / "model.safetensors"
-        flags = ["--image-size", 32, "--crop-ratio", 1.0]
-        done = run(
-            "evaluate", "rexnet_0.2", "--weights", weights, "--data", data, *flags, processes=processes
-        )
+        flags = ["--weights", weights, "--data", data, "--image-size", 32, "--crop-ratio", 1.0]
+        done = run("evaluate", "rexnet_0.2", *flags, processes=processes, cwd=tmp_path)
         assert done.returncode == 0, done.stderr[-2000:]
         result = json.loads(done.stdout.splitlines()[-1])
         assert result["images"] == 30
