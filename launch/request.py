@@ -37,7 +37,7 @@ class Request:
     """The network: rexnet_ and its width."""
 
     weights: Path
-    """A .safetensors file of a run, or the authors' .pth."""
+    """A .safetensors file of a run, the authors' .pth, or timm's file."""
 
     data: Path
     """Folder that holds val/ with one folder of images per class, or that folder itself."""

@@ -27,7 +27,7 @@ from pipeline.loader import Share, eval_batches, train_batches
 from rexnet.model import create_model
 
 STEPS = 20
-MICRO_BATCH = 32
+MICRO_BATCH = 16
 SIZE = 16  # pixels: float64 convolutions are slow
 OPTIM = Optim(lr=0.05, weight_decay=1e-3)
 
