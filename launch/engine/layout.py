@@ -61,13 +61,14 @@ def time_layouts(
     for names in (CANDIDATES, CANDIDATES[::-1]):
         for name in names:
             layout = find_layout(name)
-            trial = _Trial(new_state(layout), batch, layout=layout, optim=optim, precision=precision)
-            warm = [trial.step() for _ in range(_WARMUP)]
-            affordable = int(_PATIENCE / (2 * len(CANDIDATES) * min(warm))) - _WARMUP
+            step = _trial(new_state(layout), batch, layout=layout, optim=optim, precision=precision)
+            quickest = min(step() for _ in range(_WARMUP))
+            affordable = int(_PATIENCE / (2 * len(CANDIDATES) * quickest)) - _WARMUP
             steps = min(steps, affordable)
             if 2 * steps < _LEAST_STEPS:
                 return None
-            seconds[name] += [trial.step() for _ in range(steps)]
+            seconds[name] += [step() for _ in range(steps)]
+            del step  # with its network, before the next one is built
     return {name: median(times) for name, times in seconds.items()}
 
 
@@ -76,29 +77,28 @@ def fastest(seconds: Mapping[LayoutName, float]) -> LayoutName:
     return min(seconds, key=lambda name: seconds[name])
 
 
-class _Trial:
-    def __init__(
-        self, state: TrainState, batch: MicroBatch, *, layout: Layout, optim: Optim, precision: Precision
-    ):
-        self.state, self.optim, self.half = state, optim, half_type(precision)
-        self.batch = batch
-        self.images = batch.images.contiguous(memory_format=layout.memory_format)
-        state.model.train()
-        for group in state.optimizer.param_groups:
-            group["lr"] = (
-                0.0  # on one constant batch the weights would run away, and floats out of range are slow
-            )
+def _trial(
+    state: TrainState, batch: MicroBatch, *, layout: Layout, optim: Optim, precision: Precision
+) -> Callable[[], float]:
+    """Returns what takes one step and returns its seconds, the device's work included."""
+    model, optimizer, scaler, half = state.model, state.optimizer, state.scaler, half_type(precision)
+    images = batch.images.contiguous(memory_format=layout.memory_format)
+    weights = next(model.parameters())
+    model.train()
+    for group in optimizer.param_groups:
+        group["lr"] = (
+            0.0  # on one constant batch the weights would run away, and floats out of range are slow
+        )
 
-    def step(self) -> float:
-        """Takes one step and returns its seconds, the device's work included."""
-        optimizer, scaler = self.state.optimizer, self.state.scaler
+    def step() -> float:
         start = time.perf_counter()
         optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(self.images.device.type, self.half, self.half is not None):
-            loss = mixed_loss(self.state.model(self.images), self.batch, smoothing=self.optim.label_smoothing)
+        with torch.autocast(images.device.type, half, half is not None):
+            loss = mixed_loss(model(images), batch, smoothing=optim.label_smoothing)
         scaler.scale(loss).backward()
         scaler.step(optimizer)
         scaler.update(scaler.get_scale())
-        weights = next(self.state.model.parameters())
         float(weights.detach().sum())  # waits for the device
         return time.perf_counter() - start
+
+    return step
