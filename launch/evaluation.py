@@ -22,8 +22,7 @@ from launch.folder import write_json
 from launch.request import Request, check_out, find_weights
 from launch.track.terminal import Terminal
 from pipeline.index import Index, is_imagenet_1k_val, open_index
-from pipeline.layout import check_split
-from pipeline.walk import first_level
+from pipeline.layout import check_split, class_names
 from rexnet.model import create_model
 from rexnet.published import Published, published
 from rexnet.weights import load_weights
@@ -43,7 +42,7 @@ def evaluate_weights(request: Request, attempt: Attempt) -> None:
     if request.out is not None:
         check_out(request.out)
     weights = find_weights(request.weights)
-    index = open_val(request.data.expanduser(), say=say)
+    index = open_val(request.data.expanduser(), machines=place.nodes, say=say)
     classes = request.num_classes or len(index.classes)
     if classes < len(index.classes):
         raise ValueError(
@@ -68,9 +67,11 @@ def evaluate_weights(request: Request, attempt: Attempt) -> None:
         device=world.device,
         group=world.host_group,
     )
+    for bad in score.bad:
+        say(f"bad image, counted as a miss: {bad}")
     attempt.message = measured = (
         f"Acc@1 {score.acc1:.3f} %  Acc@5 {score.acc5:.3f} %  loss {score.loss:.4f}  {score.images} images"
-    )
+    ) + (f", {len(score.bad)} of them bad" if score.bad else "")
     say(measured)
     authors = published(request.variant) if is_imagenet_1k_val(index) else None
     if authors is not None:
@@ -92,7 +93,7 @@ def evaluate_weights(request: Request, attempt: Attempt) -> None:
         raise Missed(attempt.message)
 
 
-def open_val(data: Path, *, say: Callable[[str], None]) -> Index:
+def open_val(data: Path, *, machines: int = 1, say: Callable[[str], None]) -> Index:
     """Returns the index of `data`/val, or of `data` itself; a train split beside val gives the labels.
 
     Raises:
@@ -101,8 +102,9 @@ def open_val(data: Path, *, say: Callable[[str], None]) -> Index:
     split = data / "val" if (data / "val").is_dir() else data
     check_split(split)
     train = data / "train"
-    named = first_level(train)[0] if split != data and train.is_dir() else []
-    return open_index(split, classes=named or None, say=say)  # val may lack classes of train
+    named = class_names(train) if split != data and train.is_dir() else []
+    # val may lack classes of train
+    return open_index(split, classes=named or None, machines=machines, say=say)
 
 
 def evaluation_folder(request: Request, *, weights: str, data: str) -> Path:
@@ -132,6 +134,7 @@ def result_fields(
         "data": str(index.root),
         "data_identity": index.identity,
         "images": score.images,
+        "bad_images": [{"file": bad.file, "fault": bad.fault} for bad in score.bad],
         "acc1": score.acc1,
         "acc5": score.acc5,
         "hits1": score.hits1,

@@ -35,7 +35,7 @@ def open_terminal(place: Place) -> tuple[Terminal | None, Say]:
     return terminal, terminal.say
 
 
-def open_data(run: Run, *, say: Say) -> Data:
+def open_data(run: Run, *, machines: int = 1, say: Say) -> Data:
     """Opens the run's data set, the embedded one for the demo.
 
     Raises:
@@ -48,7 +48,8 @@ def open_data(run: Run, *, say: Say) -> Data:
         )
     if run.data is None:
         say(_DEMO)
-    train, val = open_splits(demo_folder(say=say) if run.data is None else run.data.expanduser(), say=say)
+    folder = demo_folder(say=say) if run.data is None else run.data.expanduser()
+    train, val = open_splits(folder, machines=machines, say=say)
     return Data(train=train, val=val)
 
 
@@ -74,7 +75,7 @@ def open_session(
     place = find_place()
     make_plan(run, nodes=place.nodes, ranks=place.world_size)
     graph.place(find_device(place), decode=run.feeding.decode)
-    data = open_data(run, say=say)
+    data = open_data(run, machines=place.nodes, say=say)
     key = identity(run, train=data.train.identity, val=data.val.identity)
     path = run_folder(run, identity=key)
     folder = RunFolder(path.with_name(path.name + suffix))

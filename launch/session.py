@@ -146,6 +146,8 @@ class Session:
             stop=stop,
             references=self.references(),
             restarts=restarts,
+            max_bad=self.run.feeding.max_bad,
+            group=self.world.host_group,
         )
 
     def train_batches(self, *, from_step: int, to_step: int) -> Generator[MicroBatch]:

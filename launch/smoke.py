@@ -130,4 +130,6 @@ def _evaluate_briefly(session: Session, model: nn.Module, *, say: Say) -> None:
         group=session.world.host_group,
         memory_format=session.layout.memory_format,
     )
+    for bad in score.bad:
+        say(f"bad image: {bad}")
     say(f"evaluated {score.images} of {len(session.data.val)} images: loss {score.loss:.3f}")

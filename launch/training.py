@@ -76,10 +76,10 @@ def train(command: Command, attempt: Attempt) -> None:
     try:
         tracker.write(loop.event("resume" if state.step else "start", folder=str(folder.path)))
         told = loop.run()
-        attempt.step = state.step
         attempt.message = _stopped(loop, tracker) if told else _finish(session, loop, folder, tracker)
         attempt.state = ending = "requeue" if told else "done"
     finally:
+        attempt.step = state.step
         tracker.close(state=ending)
     say(attempt.message)
     if first:
@@ -129,9 +129,9 @@ def _finish(session: Session, loop: Loop, folder: RunFolder, tracker: Tracker) -
     """Scores the final weights and writes the results; returns them as one line."""
     state = loop.state
     plain, _ = session.score(state.model)
-    tracker.write(loop.eval_record(plain, weights="model"))
+    loop.write_score(plain, weights="model")
     score, predictions = session.score(state.average.model, keep=True)
-    tracker.write({**loop.eval_record(score, weights="ema"), "final": 1})
+    loop.write_score(score, weights="ema", final=1)
     line = result_line(session, score)
     if session.world.place.first:
         assert predictions is not None

@@ -1,7 +1,7 @@
 """What the network is shown: batches of normalised images, whichever decoder made them."""
 
+import os
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,6 +15,20 @@ MEAN = (0.485, 0.456, 0.406)
 
 STD = (0.229, 0.224, 0.225)
 """Likewise."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BadImage:
+    """An image that cannot be shown."""
+
+    id: int
+    """Position in the index."""
+
+    file: str
+    """Where it lies, printable."""
+
+    fault: str
+    """What is wrong with it: goes on after the file's name."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,15 +50,16 @@ class Batch:
     ids: NDArray[np.int64]
     """[B] positions in the index."""
 
+    bad: tuple[BadImage, ...] = ()
+    """What could not be shown. In training another image of the class stands in; in evaluation the row is
+    black and must count as a miss."""
+
 
 def labels_of(index: Index, ids: NDArray[np.int64], *, device: torch.device) -> Tensor:
     """The labels of images `ids` [B]: int64 [B] on `device`."""
     return torch.from_numpy(index.labels[ids].astype(np.int64)).to(device, non_blocking=True)
 
 
-def damaged_image(path: Path) -> ValueError:
-    """What to raise for an image that cannot be decoded."""
-    return ValueError(
-        f"{path} cannot be decoded: put an intact copy in its place, or remove it, which makes another data "
-        "set and so another run"
-    )
+def bad_image(index: Index, i: int, fault: str) -> BadImage:
+    """Image i with its fault. A name that is no UTF-8 is escaped, so that it can be written anywhere."""
+    return BadImage(id=i, file=os.fsencode(index.path(i)).decode(errors="backslashreplace"), fault=fault)

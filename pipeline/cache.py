@@ -7,15 +7,37 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
+def cache_path() -> Path:
+    """`$REXNET_CACHE`, else `~/.cache/rexnet`, whether it is there or not."""
+    told = os.environ.get("REXNET_CACHE")
+    return Path(told).expanduser() if told else Path.home() / ".cache" / "rexnet"
+
+
+def beside(split: Path) -> Path:
+    """Where the index of `split` lies when it lies with the data."""
+    return split.parent / ".rexnet"
+
+
+def folder_beside(split: Path) -> Path:
+    """`beside`, made when missing; ValueError where it cannot be made."""
+    folder = beside(split)
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as fault:
+        raise ValueError(
+            f"{folder} cannot be made: {fault.strerror}; without --beside the index goes to {cache_path()}"
+        ) from fault
+    return folder
+
+
 def cache_folder(*, outside: Path | None = None) -> Path:
-    """`$REXNET_CACHE`, else `~/.cache/rexnet`; made when missing.
+    """`cache_path`, made when missing.
 
     Raises ValueError where it cannot be made, and where it would lie within `outside`.
     """
-    told = os.environ.get("REXNET_CACHE")
-    folder = Path(told).expanduser() if told else Path.home() / ".cache" / "rexnet"
-    if outside is not None and folder.resolve().is_relative_to(outside.resolve()):
-        raise ValueError(f"the cache folder {folder} lies within the data; export REXNET_CACHE=DIR elsewhere")
+    folder = cache_path()
+    if outside is not None:
+        refuse_cache_within(outside)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as fault:
@@ -23,6 +45,13 @@ def cache_folder(*, outside: Path | None = None) -> Path:
             f"the cache folder {folder} cannot be made: {fault.strerror}; export REXNET_CACHE=DIR"
         ) from fault
     return folder
+
+
+def refuse_cache_within(data: Path) -> None:
+    """Raise ValueError where `cache_path` lies within `data`."""
+    folder = cache_path()
+    if folder.resolve().is_relative_to(data.resolve()):
+        raise ValueError(f"the cache folder {folder} lies within the data; export REXNET_CACHE=DIR elsewhere")
 
 
 @contextmanager

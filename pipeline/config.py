@@ -4,6 +4,7 @@ A field's metadata says whether it is part of a run's identity (the default) or 
 which may change between two attempts at the same run.
 """
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -24,18 +25,49 @@ class Augmentation:
     flip: float = 0.5
     """Probability of a horizontal flip."""
 
+    rand_ops: int = 0
+    """RandAugment's operations per image, each applied with probability 0.5 (https://arxiv.org/abs/1909.13719,
+    in the meaning of timm's rand-m9-mstd0.5, which draws 2); 0 is without."""
+
+    rand_magnitude: float = 9.0
+    """Mean magnitude of a RandAugment operation, 0 to 10."""
+
+    rand_deviation: float = 0.5
+    """Standard deviation of that magnitude."""
+
+    erasing: float = 0.0
+    """Probability that a rectangle of an image is replaced by noise (https://arxiv.org/abs/1708.04896)."""
+
     mixup: float = 0.0
     """Alpha of mixup's Beta distribution (https://arxiv.org/abs/1710.09412); 0 is without mixup."""
+
+    cutmix: float = 0.0
+    """Alpha of cutmix's Beta distribution (https://arxiv.org/abs/1905.04899); 0 is without cutmix. With
+    mixup too, each micro-batch takes one of them, either with probability 0.5."""
 
     def __post_init__(self) -> None:
         if not 0 < self.scale_min <= 1:
             raise ValueError(
                 f"scale-min is {self.scale_min:g}, but is a share of the area: 0 < scale-min <= 1"
             )
-        if not 0 <= self.flip <= 1:
-            raise ValueError(f"flip is {self.flip:g}, but is a probability: 0 <= flip <= 1")
-        if self.mixup < 0:
-            raise ValueError(f"mixup is {self.mixup:g}, but is the alpha of a Beta distribution: mixup >= 0")
+        for name in ("flip", "erasing"):
+            value = getattr(self, name)
+            if not 0 <= value <= 1:
+                raise ValueError(f"{name} is {value:g}, but is a probability: 0 <= {name} <= 1")
+        if self.rand_ops < 0:
+            raise ValueError(f"rand-ops is {self.rand_ops}, but is a number of operations: rand-ops >= 0")
+        if not 0 <= self.rand_magnitude <= 10:
+            raise ValueError(
+                f"rand-magnitude is {self.rand_magnitude:g}, but magnitudes go from 0 to 10: timm's is 9"
+            )
+        if not 0 <= self.rand_deviation < math.inf:
+            raise ValueError(
+                f"rand-deviation is {self.rand_deviation:g}, but is a standard deviation: rand-deviation >= 0"
+            )
+        for name in ("mixup", "cutmix"):
+            value = getattr(self, name)
+            if not 0 <= value < math.inf:
+                raise ValueError(f"{name} is {value:g}, but is the alpha of a Beta distribution: {name} >= 0")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,8 +100,13 @@ class Feeding:
     ahead: int = field(default=4, metadata=OPERATION)
     """Micro-batches whose files are read ahead of the decoder."""
 
+    max_bad: float = field(default=0.001, metadata=OPERATION)
+    """Share of the training images that may prove bad before the run stops; above 0, one always may."""
+
     def __post_init__(self) -> None:
         if self.workers < 0 or self.ahead < 1:
             raise ValueError(
                 f"workers is {self.workers} and ahead is {self.ahead}, but they must be >= 0 and >= 1"
             )
+        if not 0 <= self.max_bad <= 1:
+            raise ValueError(f"max-bad is {self.max_bad:g}, but is a share of the images: 0 <= max-bad <= 1")

@@ -16,6 +16,7 @@ from nvidia.dali.pipeline import Pipeline, pipeline_def
 from nvidia.dali.types import DALIDataType, DALIImageType, DALIInterpType
 from torch import Tensor
 
+from pipeline import operations
 from pipeline.batch import MEAN, STD
 
 DEPTH = 2
@@ -25,6 +26,7 @@ Inputs = Iterator[tuple[Sequence[NDArray[Any]] | NDArray[Any], ...]]
 """Batches, each a tuple of the graph's inputs, each a sequence of B arrays or one array [B, ...], dense."""
 
 _BYTE, _INT, _FLOAT = DALIDataType.UINT8, DALIDataType.INT32, DALIDataType.FLOAT
+_FILTERS = {"bicubic": DALIInterpType.INTERP_CUBIC, "bilinear": DALIInterpType.INTERP_LINEAR}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,31 +76,36 @@ def build(graph: Any, source: Inputs, *, placement: Placement, batch: int, threa
     return pipe
 
 
-@pipeline_def
-def train_graph(source: Inputs, placement: Placement) -> Any:
+@pipeline_def(enable_conditionals=True)
+def train_graph(source: Inputs, placement: Placement, *, rand_ops: int = 0) -> Any:
     """From (bytes, starts (y, x), shapes, sizes, flips) to float32 [B, H, W, 3], normalised.
 
     Only the window is decoded; it is resized with an antialiased bilinear filter. Sizes may change from
-    batch to batch.
+    batch to batch. With `rand_ops` the inputs go on with RandAugment's operations, bins and signs.
     """
-    encoded, start, shape, size, flip = _inputs(
-        source,
-        dtypes=(_BYTE, _INT, _INT, _FLOAT, _INT),
-        ndims=(1, 1, 1, 1, 0),
-    )
+    dtypes, ndims = [_BYTE, _INT, _INT, _FLOAT, _INT], [1, 1, 1, 1, 0]
+    if rand_ops:
+        dtypes, ndims = [*dtypes, _INT, _INT, _INT], [*ndims, 1, 1, 1]
+    encoded, start, shape, size, flip, *drawn = _inputs(source, dtypes=dtypes, ndims=ndims)
     images = fn.decoders.image_slice(encoded, start=start, shape=shape, axes=[0, 1], **_decoding(placement))
     images = fn.resize(
         _moved(images, placement), size=size, interp_type=DALIInterpType.INTERP_LINEAR, antialias=True
     )
+    if rand_ops:
+        which, bins, signs = drawn
+        images = operations.apply(images, operations=which, bins=bins, signs=signs, size=size, count=rand_ops)
     return _normalise(images, mirror=flip)
 
 
 @pipeline_def
-def eval_graph(source: Inputs, placement: Placement) -> Any:
+def eval_graph(
+    source: Inputs, placement: Placement, *, interpolation: Literal["bicubic", "bilinear"] = "bicubic"
+) -> Any:
     """From (bytes, window starts (y, x), window ends, sizes) to float32 [B, H, W, 3], normalised.
 
-    The whole image is decoded and its window resized in one go with an antialiased bicubic filter, whose taps
-    at the window's edge still see the image around it.
+    The whole image is decoded and its window resized in one go with an antialiased filter, whose taps at the
+    window's edge still see the image around it. Bicubic is what our accuracies are measured with, bilinear
+    what torchvision's are.
     """
     encoded, start, end, size = _inputs(source, dtypes=(_BYTE, _FLOAT, _FLOAT, _FLOAT), ndims=(1, 1, 1, 1))
     images = fn.decoders.image(encoded, **_decoding(placement))
@@ -107,7 +114,7 @@ def eval_graph(source: Inputs, placement: Placement) -> Any:
         size=size,
         roi_start=start,
         roi_end=end,
-        interp_type=DALIInterpType.INTERP_CUBIC,
+        interp_type=_FILTERS[interpolation],
         antialias=True,
     )
     return _normalise(images, mirror=0)

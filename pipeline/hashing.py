@@ -25,8 +25,15 @@ class Stream(IntEnum):
     ORDER = 1
     AUGMENTATION = 2
     MIXUP_WEIGHT = 3
-    MIXUP_PARTNERS = 4
+    PARTNERS = 4
     DROPOUT = 5
+    ERASING = 6
+    NOISE = 7
+    MIXING = 8
+    CUTMIX_WEIGHT = 9
+    CUTMIX_CENTRE = 10
+    OPERATIONS = 11
+    STAND_IN = 12
 
 
 def _unsigned(word: Words) -> NDArray[np.uint64]:

@@ -2,18 +2,26 @@
 
 import os
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from pipeline import mapped
-from pipeline.cache import cache_folder, lock
-from pipeline.catalog import catalog_file, changed_classes, identity, unchanged_classes, write_catalog
-from pipeline.layout import check_layout, check_split
+from pipeline.cache import beside, cache_folder, cache_path, folder_beside, lock, refuse_cache_within
+from pipeline.catalog import (
+    catalog_file,
+    changed_classes,
+    identity,
+    newest_first,
+    unchanged_classes,
+    write_catalog,
+)
+from pipeline.layout import check_layout, check_short_scan, check_split
 from pipeline.scan import scan
-from pipeline.walk import enumeration, first_level
+from pipeline.shards import Shards, is_packed, read_packed
+from pipeline.walk import enumeration, first_level, ignored_text
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -39,6 +47,18 @@ class Index:
     """uint8: the relative paths, each followed by a zero byte."""
     ends: np.ndarray
     """int64 [N]: where in `names` each path's zero byte lies."""
+    channels: np.ndarray | None = None
+    """uint8 [N]: 1 gray, 2 gray and alpha, 3 colour, 4 colour and alpha or CMYK; None where not known."""
+    formats: np.ndarray | None = None
+    """uint8 [N]: positions in `pipeline.header.FORMATS`; None where not known."""
+    orientations: np.ndarray | None = None
+    """uint8 [N]: EXIF tags, 1 to 8, 0 without; None where not known."""
+    ignored_kinds: Mapping[str, int] = field(default_factory=dict)
+    """`ignored` by kind: hidden, or a suffix."""
+    file: Path | None = None
+    """The mapped file."""
+    shards: Shards | None = None
+    """The files that the images are packed in; None where each is a file of its own."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -47,8 +67,12 @@ class Index:
         """Where image i lies."""
         if not 0 <= i < len(self):
             raise IndexError(f"image {i} of {len(self)}")
+        return self.root / os.fsdecode(self.name(i))
+
+    def name(self, i: int) -> bytes:
+        """The path of image i relative to the root, as the file system spells it."""
         first = self.ends[i - 1] + 1 if i else 0
-        return self.root / os.fsdecode(self.names[first : self.ends[i]].tobytes())
+        return self.names[first : self.ends[i]].tobytes()
 
 
 def open_index(
@@ -56,6 +80,8 @@ def open_index(
     *,
     classes: Sequence[str] | None = None,
     rescan: bool = False,
+    with_data: bool = False,
+    machines: int = 1,
     say: Callable[[str], None] = print,
 ) -> Index:
     """The index of `folder`/class/**/file, scanned first where there is none or where a folder has changed.
@@ -63,39 +89,61 @@ def open_index(
     A change shows in the times of the class folders and of the folders in them; the classes where it does are
     read again. A file overwritten in place shows in no folder's time: `rescan` reads everything.
     `classes` gives the labels their meaning in place of the sorted folder names.
-    Of several processes that need the same index one makes it and the others wait.
+    Of several processes that need the same index one makes it and the others wait. Where `machines` would
+    wait, a large folder is not scanned but refused: that is the work of `launch/index.py`.
+    The index is written into the cache folder, or with `with_data` into .rexnet beside `folder`; it is read
+    from wherever it is newer.
 
     Raises FileNotFoundError for a missing folder; ValueError for a folder without class folders, a class
-    folder without images, files without a readable header, class folders that `classes` lacks, and a cache
-    folder that lies within the data or cannot be written.
+    folder without images, files without a readable header, class folders that `classes` lacks, a cache
+    folder that lies within the data or cannot be written, and a scan that would keep many machines waiting.
     """
     folder = Path(os.path.abspath(folder))  # noqa: PTH100  # links stay as the user wrote them
     check_split(folder)
-    cache = cache_folder(outside=folder)
+    if is_packed(folder):
+        packed = Index(**read_packed(folder))
+        return packed if classes is None else _relabelled(packed, tuple(classes))
     found, others = first_level(folder)
-    file = catalog_file(cache, folder, found)
-    index = None if rescan else _stored(file, folder, say=lambda line: None)  # what it says is said below
+    caches = [beside(folder)] if with_data else [beside(folder), cache_path()]
+    # What is wrong with an index is said under the lock, by the one process that makes it anew.
+    index = None if rescan else _found(folder, found, caches=caches, say=lambda line: None)
     if index is None:
+        if machines > 1:
+            check_short_scan(folder, found)
+        cache = folder_beside(folder) if with_data else cache_folder(outside=folder)
+        file = catalog_file(cache, folder, found)
         waiting = f"waiting for another process that indexes {folder}"
         with lock(file.with_suffix(".lock"), say=say, waiting=waiting):
-            index = None if rescan else _stored(file, folder, say=say)
+            index = None if rescan else _found(folder, found, caches=[cache], say=say)
             if index is None:
-                known = {} if rescan else unchanged_classes(cache, folder)
-                write_catalog(file, scan(folder, found, known=known, say=say), others=len(others))
+                known = {} if rescan else unchanged_classes([beside(folder), cache_path()], folder)
+                write_catalog(file, scan(folder, found, known=known, say=say), others=others)
                 index = _mapped(file, folder)
+                if index.ignored:
+                    say(f"left out in {folder}: {ignored_text(index.ignored_kinds)}")
     return index if classes is None else _relabelled(index, tuple(classes))
 
 
-def open_splits(data: Path, *, say: Callable[[str], None] = print) -> tuple[Index, Index]:
+def find_index(folder: Path, *, say: Callable[[str], None] = print) -> Index | None:
+    """The index of `folder` if there is one and no folder has changed since; nothing is written."""
+    folder = Path(os.path.abspath(folder))  # noqa: PTH100
+    if is_packed(folder):
+        return Index(**read_packed(folder))
+    return _found(folder, first_level(folder)[0], caches=[beside(folder), cache_path()], say=say)
+
+
+def open_splits(data: Path, *, machines: int = 1, say: Callable[[str], None] = print) -> tuple[Index, Index]:
     """`data`/train and `data`/val; the labels of both are positions in train's classes.
+
+    `machines` as in `open_index`.
 
     Raises FileNotFoundError and ValueError that say what `data` is, what was wanted and what to type.
     """
     data = Path(data)
     check_layout(data)
-    cache_folder(outside=data)
-    train = open_index(data / "train", say=say)
-    return train, open_index(data / "val", classes=train.classes, say=say)
+    refuse_cache_within(data)
+    train = open_index(data / "train", machines=machines, say=say)
+    return train, open_index(data / "val", classes=train.classes, machines=machines, say=say)
 
 
 def is_imagenet_1k(train: Index, val: Index) -> bool:
@@ -110,6 +158,16 @@ def is_imagenet_1k_val(val: Index) -> bool:
         and len(val.classes) == 1000
         and all(re.fullmatch(r"n\d{8}", name) for name in val.classes)
     )
+
+
+def _found(
+    folder: Path, classes: Sequence[str], *, caches: Sequence[Path], say: Callable[[str], None]
+) -> Index | None:
+    """The newest index of `folder` in one of `caches` that fits `folder` as it stands."""
+    for file in newest_first(catalog_file(cache, folder, classes) for cache in caches):
+        if (index := _stored(file, folder, say=say)) is not None:
+            return index
+    return None
 
 
 def _stored(file: Path, folder: Path, *, say: Callable[[str], None]) -> Index | None:
@@ -130,7 +188,10 @@ def _mapped(file: Path, folder: Path) -> Index:
         root=folder,
         classes=tuple(entry["name"] for entry in about["classes"]),
         identity=about["identity"],
-        ignored=about["ignored"],
+        ignored=sum(about["ignored"].values()),
+        ignored_kinds=about["ignored"],
+        file=file,
+        shards=None,
         **arrays,
     )
 

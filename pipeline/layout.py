@@ -1,8 +1,16 @@
 """What a data folder must look like, and what to type where it looks otherwise."""
 
+import os
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.walk import SUFFIXES, enumeration, first_level
+from pipeline.cache import cache_path
+from pipeline.shards import is_packed, packed_classes
+from pipeline.walk import SUFFIXES, enumeration, first_level, holds_more
+
+SCANNED_BY_A_JOB = 50_000
+"""Most files of a split that a job on several machines scans by itself: 10 s at 5000 files/s."""
 
 _OTHER_NAMES = ("validation", "valid", "dev", "test")
 
@@ -21,9 +29,7 @@ def check_layout(data: Path) -> None:
         hint = f"if it is called {there[0]}: ln -s {there[0]} {data / 'val'}" if there else "add it"
         raise ValueError(f"{data} has a folder train but no folder val to measure the accuracy on; {hint}")
     check_split(data / "val")
-    train, _ = first_level(data / "train")
-    val, _ = first_level(data / "val")
-    foreign = sorted(set(val) - set(train))
+    foreign = sorted(set(class_names(data / "val")) - set(class_names(data / "train")))
     if foreign:
         raise ValueError(
             f"{data / 'val'} has class folders that {data / 'train'} lacks: {enumeration(foreign)}; "
@@ -31,9 +37,16 @@ def check_layout(data: Path) -> None:
         )
 
 
+def class_names(split: Path) -> list[str]:
+    """The classes of a split, as its class folders or its packing tell."""
+    return packed_classes(split) if is_packed(split) else first_level(split)[0]
+
+
 def check_split(folder: Path) -> None:
-    """Raise FileNotFoundError or ValueError unless `folder` holds class folders."""
+    """Raise FileNotFoundError or ValueError unless `folder` holds class folders, or is a packed split."""
     _check_folder(folder)
+    if is_packed(folder):
+        return
     classes, others = first_level(folder)
     if classes:
         return
@@ -47,6 +60,22 @@ def check_split(folder: Path) -> None:
     raise ValueError(
         f"the {loose} images in {folder} are not sorted into class folders; "
         f"wanted: {folder}/CLASS/IMAGE.jpg{hint}"
+    )
+
+
+def check_short_scan(folder: Path, classes: Sequence[str]) -> None:
+    """Raise ValueError where a split without an index holds more than machines should wait for."""
+    if not holds_more(folder, classes, than=SCANNED_BY_A_JOB):
+        return
+    data = folder.parent
+    whole = folder.name in ("train", "val") and (data / "train").is_dir() and (data / "val").is_dir()
+    told = os.environ.get("REXNET_CACHE")
+    words = ["python", "launch/index.py", str(data if whole else folder)]
+    command = shlex.join([f"REXNET_CACHE={told}", *words] if told else words)
+    raise ValueError(
+        f"{folder} has no index in {cache_path()} or has changed since, and holds more than "
+        f"{SCANNED_BY_A_JOB} files: too many to scan while several machines wait. Make it once, with a cache "
+        f"folder that all machines see: {command}"
     )
 
 

@@ -10,19 +10,22 @@ from contextlib import closing
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline import graph, mixing
-from pipeline.batch import Batch, damaged_image, labels_of
+from pipeline import erasing, graph, mixing
+from pipeline.batch import BadImage, Batch, labels_of
 from pipeline.config import Augmentation, Evaluation, Feeding
 from pipeline.index import Index
 from pipeline.plans import Plan, Share, eval_plans, train_plans
-from pipeline.storage import read_ahead, read_file
+from pipeline.reading import SoundReader
+from pipeline.rows import Choice, Inputs, Row, eval_choices, graph_inputs, replace_undecodable, train_choices
+from pipeline.storage import read_ahead
 
 __all__ = ["Batch", "Share", "eval_batches", "train_batches"]
+
+Decoded = tuple[Plan, Tensor, tuple[BadImage, ...]]
+"""A plan, its images [B, 3, H, W], and what could not be shown."""
 
 _READERS = 4  # a file's first byte takes long on a network file system, and several can be waited for at once
 
@@ -45,7 +48,9 @@ def train_batches(
     `image_size` gives a step's side of the images in pixels; it is asked some steps ahead. `processes` share
     this machine's cores. Closing the generator ends its threads.
 
-    ValueError: an image cannot be decoded, or decoding on a GPU was asked for without one.
+    Another image of its class stands in for a bad one, and no other row changes: see `pipeline.rows`.
+
+    ValueError: every image of a class is bad, or decoding on a GPU was asked for without one.
     """
     plans = train_plans(
         index,
@@ -55,10 +60,17 @@ def train_batches(
         image_size=image_size,
         steps=range(from_step, to_step),
     )
-    mix = partial(mixing.mixup, alpha=augmentation.mixup, seed=seed)
+    table = erasing.noise(device) if augmentation.erasing else None
+    mix = partial(mixing.mix, mixup=augmentation.mixup, cutmix=augmentation.cutmix, seed=seed)
+
+    def choices(plan: Plan, number: int) -> Iterator[Choice]:
+        size = image_size(plan.step)
+        return train_choices(plan, number, index=index, augmentation=augmentation, seed=seed, image_size=size)
+
     decoded = _decode(
-        graph.train_graph,
+        partial(graph.train_graph, rand_ops=augmentation.rand_ops),
         plans,
+        choices=choices,
         index=index,
         feeding=feeding,
         device=device,
@@ -66,10 +78,12 @@ def train_batches(
         processes=processes,
     )
     with closing(decoded):
-        for plan, images in decoded:
+        for plan, images, bad in decoded:
             labels = labels_of(index, plan.ids, device=device)
+            if table is not None:
+                erasing.erase(images, plan.erased, table=table)
             images, labels_b, weight = mix(images, labels, step=plan.step, micro_batch=plan.micro_batch)
-            yield Batch(images=images, labels=labels, labels_b=labels_b, weight=weight, ids=plan.ids)
+            yield Batch(images=images, labels=labels, labels_b=labels_b, weight=weight, ids=plan.ids, bad=bad)
 
 
 def eval_batches(
@@ -86,13 +100,15 @@ def eval_batches(
     """Yield every image once over all ranks, in the order of the index.
 
     Batch b holds images b*evaluation.eval_batch onwards and goes to rank b % world_size, so that the batches
-    are the same for every world size; the last may be smaller, and a rank may get none.
-    Errors as `train_batches`.
+    are the same for every world size; the last may be smaller, and a rank may get none. A bad image is black.
+
+    ValueError: decoding on a GPU was asked for without one.
     """
     plans = eval_plans(index, evaluation=evaluation, rank=rank, world_size=world_size, image_size=image_size)
     decoded = _decode(
         graph.eval_graph,
         plans,
+        choices=eval_choices,
         index=index,
         feeding=feeding,
         device=device,
@@ -100,78 +116,83 @@ def eval_batches(
         processes=processes,
     )
     with closing(decoded):
-        for plan, images in decoded:
+        for plan, images, bad in decoded:
             labels = labels_of(index, plan.ids, device=device)
             weight = torch.ones(len(labels), device=device)
-            yield Batch(images=images, labels=labels, labels_b=labels, weight=weight, ids=plan.ids)
+            yield Batch(images=images, labels=labels, labels_b=labels, weight=weight, ids=plan.ids, bad=bad)
 
 
 def _decode(
     wanted: Any,
     plans: Iterator[Plan],
     *,
+    choices: Callable[[Plan, int], Iterator[Choice]],
     index: Index,
     feeding: Feeding,
     device: torch.device,
     batch: int,
     processes: int,
-) -> Generator[tuple[Plan, Tensor]]:
+) -> Generator[Decoded]:
     """Yield the plans with their images, reading and decoding some batches ahead of the one yielded."""
     placement = graph.place(device, decode=feeding.decode)
+    threads = graph.threads(feeding.workers, device=device, processes=processes)
+    reader = SoundReader(index)
     reading: deque[Plan] = deque()
-    decoding: deque[tuple[Plan, list[NDArray[Any]]]] = deque()
+    decoding: deque[tuple[Plan, list[Row], Inputs]] = deque()
     released: deque[object] = deque(maxlen=graph.DEPTH)  # a GPU may still read their bytes
 
-    def read(i: int) -> NDArray[np.uint8]:
-        return read_file(index.path(i), size=int(index.sizes[i]))
-
-    def wanted_ids() -> Iterator[list[int]]:
+    def places() -> Iterator[list[tuple[Plan, int]]]:
         for plan in plans:
             reading.append(plan)
-            yield plan.ids.tolist()
+            yield [(plan, number) for number in range(len(plan.ids))]
+
+    def begin(place: tuple[Plan, int]) -> Row:
+        return Row(choices(*place), reader=reader)
 
     def inputs() -> graph.Inputs:
-        for encoded in files:
+        yield from [encoded for _, _, encoded in decoding]  # once more, where a graph has died with them
+        for rows in files:
             plan = reading.popleft()
-            decoding.append((plan, encoded))
-            yield encoded, *plan.inputs
+            decoding.append((plan, rows, graph_inputs(plan, rows)))
+            yield decoding[-1][2]
 
-    files = read_ahead(wanted_ids(), depth=feeding.ahead, threads=_READERS, read=read)
-    assert isinstance(files, Generator)  # closing it ends its threads
-    with closing(files):
-        threads = graph.threads(feeding.workers, device=device, processes=processes)
+    files = read_ahead(places(), depth=feeding.ahead, threads=_READERS, read=begin)
+    with closing(files), closing(reader):
         pipe = graph.build(wanted, inputs(), placement=placement, batch=batch, threads=threads)
         while True:
             try:
                 images = graph.run(pipe, device=device)
             except StopIteration:
                 return
-            except RuntimeError as fault:
-                plan, encoded = decoding[0]
-                del pipe
-                damaged = _first_damaged(wanted, plan, encoded, placement=placement, device=device)
-                if damaged is None:
+            except RuntimeError:
+                del pipe  # it is dead, and its memory is needed
+                if not decoding:
                     raise
-                raise damaged_image(index.path(damaged)) from fault
-            released.append(decoding[0])
-            yield decoding.popleft()[0], images
+                plan, rows, encoded = decoding[0]
+                check = partial(_undecodable, wanted, placement=placement, device=device)
+                if not replace_undecodable(plan, rows, inputs=encoded, check=check):
+                    raise
+                decoding[0] = plan, rows, graph_inputs(plan, rows)
+                pipe = graph.build(wanted, inputs(), placement=placement, batch=batch, threads=threads)
+                continue
+            plan, rows, _ = decoding[0]
+            released.append(decoding.popleft())
+            yield plan, images, tuple(bad for row in rows for bad in row.bad)
 
 
-def _first_damaged(
-    wanted: Any,
-    plan: Plan,
-    encoded: list[NDArray[Any]],
-    *,
-    placement: graph.Placement,
-    device: torch.device,
-) -> int | None:
-    """Decode a batch image by image, since DALI does not say which of a batch it could not decode."""
-    rows = range(len(encoded))
-    single = ((encoded[row : row + 1], *(values[row : row + 1] for values in plan.inputs)) for row in rows)
-    pipe = graph.build(wanted, single, placement=placement, batch=1, threads=1)
-    for row in rows:
+def _undecodable(
+    wanted: Any, inputs: Inputs, *, placement: graph.Placement, device: torch.device
+) -> list[int]:
+    """The rows of a batch that do not decode, found one by one: DALI names the first at best."""
+    found, first, count = list[int](), 0, len(inputs[0])
+    while first < count:
+        single = (tuple(part[row : row + 1] for part in inputs) for row in range(first, count))
+        pipe = graph.build(wanted, single, placement=placement, batch=1, threads=1)
         try:
-            graph.run(pipe, device=device)
-        except RuntimeError:
-            return int(plan.ids[row])
-    return None
+            while first < count:
+                graph.run(pipe, device=device)
+                first += 1
+        except RuntimeError:  # the graph is dead, too
+            found.append(first)
+            first += 1
+    return found

@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from pipeline.batch import MEAN, STD, Batch, damaged_image, labels_of
+from pipeline.batch import MEAN, STD, BadImage, Batch, bad_image, labels_of
 from pipeline.config import Evaluation, Feeding
 from pipeline.index import Index
 from pipeline.plans import eval_plans
-from pipeline.storage import read_ahead, read_file
+from pipeline.reading import SoundReader
+from pipeline.storage import read_ahead
 
 
 def eval_batches(
@@ -38,10 +39,10 @@ def eval_batches(
     """Yield every image once over all ranks, in the batches of `pipeline.loader.eval_batches`.
 
     `feeding.workers` threads decode, for 0 as many as this process's share of the cores that `processes`
-    share; `feeding.decode` is DALI's and has no meaning here. Closing the generator ends the threads.
-
-    ValueError: an image cannot be decoded.
+    share; `feeding.decode` is DALI's and has no meaning here. Closing the generator ends the threads. A bad
+    image is black.
     """
+    reader = SoundReader(index)
     coming: deque[NDArray[np.int64]] = deque()
 
     def wanted_ids() -> Iterator[list[int]]:
@@ -52,25 +53,29 @@ def eval_batches(
             coming.append(plan.ids)
             yield plan.ids.tolist()
 
-    def show(i: int) -> NDArray[np.uint8]:
-        encoded = read_file(index.path(i), size=int(index.sizes[i]))
+    def show(i: int) -> tuple[NDArray[np.uint8], BadImage | None]:
+        encoded = reader(i)
+        if isinstance(encoded, str):
+            return black, bad_image(index, i, encoded)
         try:
-            return central_crop(encoded, image_size=image_size, crop_ratio=evaluation.crop_ratio)
-        except Exception as fault:  # a damaged file raises many kinds
-            raise damaged_image(index.path(i)) from fault
+            return central_crop(encoded, image_size=image_size, crop_ratio=evaluation.crop_ratio), None
+        except Exception:  # a damaged file raises many kinds
+            return black, bad_image(index, i, "cannot be decoded")
 
+    black = np.zeros((image_size, image_size, 3), np.uint8)
     threads = feeding.workers or max(1, len(os.sched_getaffinity(0)) // processes)
     shown = read_ahead(wanted_ids(), depth=feeding.ahead, threads=threads, read=show)
-    with closing(shown):
-        for crops in shown:
+    with closing(shown), closing(reader):
+        for rows in shown:
             ids = coming.popleft()
             labels = labels_of(index, ids, device=device)
             yield Batch(
-                images=normalised(torch.from_numpy(np.stack(crops)).to(device)),
+                images=normalised(torch.from_numpy(np.stack([crop for crop, _ in rows])).to(device)),
                 labels=labels,
                 labels_b=labels,
                 weight=torch.ones(len(labels), device=device),
                 ids=ids,
+                bad=tuple(bad for _, bad in rows if bad is not None),
             )
 
 

@@ -1,13 +1,13 @@
 """Which images make up a batch, and what is done to them: all that is known before a file is opened."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import order, sampling
+from pipeline import erasing, order, randaugment, sampling
 from pipeline.config import Augmentation, Evaluation
 from pipeline.index import Index
 
@@ -52,8 +52,13 @@ class Plan:
 
     ids: NDArray[np.int64]
     inputs: tuple[NDArray[Any], ...]
+    erased: NDArray[np.int64] = field(default_factory=lambda: np.empty((0, 6), dtype=np.int64))
+    """[E, 6] rectangles of `erasing.boxes`."""
+
     step: int = 0
     micro_batch: int = 0
+    epochs: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    """[B] of training images."""
 
 
 def train_plans(
@@ -66,21 +71,63 @@ def train_plans(
     steps: range,
 ) -> Iterator[Plan]:
     for step in steps:
-        sizes = _sizes(share.micro_batch, image_size(step))
+        size = image_size(step)
         for micro_batch in share.micro_batches:
             first = step * share.batch + micro_batch * share.micro_batch
             epochs, ids = order.at(np.arange(first, first + share.micro_batch), seed=seed, count=len(index))
-            drawn = sampling.draw(
-                seed=seed,
-                epochs=epochs,
-                ids=ids,
-                heights=index.heights[ids],
-                widths=index.widths[ids],
-                scale_min=augmentation.scale_min,
-                flip=augmentation.flip,
+            plan = sample_plan(
+                index, augmentation=augmentation, seed=seed, epochs=epochs, ids=ids, image_size=size
             )
-            inputs = (drawn.starts, drawn.shapes, sizes, drawn.flips.astype(np.int32))
-            yield Plan(ids=ids, inputs=inputs, step=step, micro_batch=micro_batch)
+            yield replace(plan, step=step, micro_batch=micro_batch, epochs=epochs)
+
+
+def sample_plan(
+    index: Index,
+    *,
+    augmentation: Augmentation,
+    seed: int,
+    epochs: NDArray[np.int64],
+    ids: NDArray[np.int64],
+    image_size: int,
+    shown: NDArray[np.int64] | None = None,
+) -> Plan:
+    """What is done to training images `ids` [B] in `epochs` [B].
+
+    Where `shown` [B] stand in for them, these are drawn with the numbers of the images that they replace, on
+    their own height and width.
+    """
+    seen = ids if shown is None else shown
+    drawn = sampling.draw(
+        seed=seed,
+        epochs=epochs,
+        ids=ids,
+        heights=index.heights[seen],
+        widths=index.widths[seen],
+        scale_min=augmentation.scale_min,
+        flip=augmentation.flip,
+    )
+    inputs: tuple[NDArray[Any], ...] = (
+        drawn.starts,
+        drawn.shapes,
+        _sizes(len(ids), image_size),
+        drawn.flips.astype(np.int32),
+    )
+    if augmentation.rand_ops:
+        augmented = randaugment.draw(
+            count=augmentation.rand_ops,
+            magnitude=augmentation.rand_magnitude,
+            deviation=augmentation.rand_deviation,
+            seed=seed,
+            epochs=epochs,
+            ids=ids,
+        )
+        inputs = (*inputs, augmented.operations, augmented.bins, augmented.signs)
+    if not augmentation.erasing:
+        return Plan(ids=ids, inputs=inputs)
+    erased = erasing.boxes(
+        probability=augmentation.erasing, seed=seed, epochs=epochs, ids=ids, image_size=image_size
+    )
+    return Plan(ids=ids, inputs=inputs, erased=erased)
 
 
 def eval_plans(

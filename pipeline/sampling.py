@@ -1,4 +1,4 @@
-"""What is drawn for a training image and a micro-batch, and the window of an evaluation image: pure numpy."""
+"""What is drawn for a training image, and the window of an evaluation image: pure numpy."""
 
 import math
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.hashing import Stream, hash64, uniforms
+from pipeline.hashing import Stream, uniforms
 
 Ints = NDArray[np.integer]
 
@@ -86,29 +86,3 @@ def central_windows(
     pixel = sizes / resized
     ends = (starts + image_size) * pixel
     return (starts * pixel).astype(np.float32, order="C"), ends.astype(np.float32, order="C")
-
-
-def mixup_weight(*, alpha: float, seed: int, step: int, micro_batch: int) -> float:
-    """One draw of Beta(alpha, alpha), the weight that an image of this micro-batch keeps for itself.
-
-    Up to alpha 1 by Joehnk's method (Joehnk 1964, Metrika 8, https://doi.org/10.1007/BF02613706), above by
-    Ulrich's, which rejects nothing (Ulrich 1984, Applied Statistics 33, https://doi.org/10.2307/2347441).
-    """
-    assert alpha > 0
-    attempt = 0
-    while True:
-        pair = uniforms(seed, Stream.MIXUP_WEIGHT, step, micro_batch, np.arange(2 * attempt, 2 * attempt + 2))
-        u, v = 1 - float(pair[0]), 1 - float(pair[1])  # in (0, 1]
-        if alpha > 1:
-            return 0.5 + 0.5 * math.sqrt(1 - u ** (2 / (2 * alpha - 1))) * math.cos(2 * math.pi * v)
-        x, y = u ** (1 / alpha), v ** (1 / alpha)
-        if 0 < x + y <= 1:
-            return x / (x + y)
-        if x + y == 0:  # both underflowed at a tiny alpha: the larger is all of the sum
-            return float(u > v)
-        attempt += 1
-
-
-def mixup_partners(size: int, *, seed: int, step: int, micro_batch: int) -> NDArray[np.int64]:
-    """Whom each of a micro-batch's `size` images is mixed with: a permutation, int64 [size]."""
-    return np.argsort(hash64(seed, Stream.MIXUP_PARTNERS, step, micro_batch, np.arange(size)), kind="stable")

@@ -1,25 +1,30 @@
 """One look at a tree of class folders: which images there are, and what their headers say."""
 
 import os
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from threading import Event
 from typing import TypeAlias
 
 import numpy as np
 
-from pipeline.header import read_header
+from pipeline.header import Header, read_header
+from pipeline.progress import Progress
 from pipeline.walk import SUFFIXES, Listing, enumeration, list_class
 
 _THREADS = 32  # latency bounds a network file system; with warm caches one thread is as fast as 32
 _CHUNK = 256  # files of one task
-_QUIET, _PAUSE = 2.0, 5.0  # seconds until the first progress line, and between two
+_NO_HEADER = Header(height=0, width=0, size=0, channels=0, format=0, orientation=0)
 
 _Rows: TypeAlias = tuple[np.ndarray, list[tuple[str, str]]]
-"""Headers [n, 3] of some files, and (path, fault) of those that have none."""
+"""Headers [n, 6] of some files, and (path, fault) of those that have none."""
+
+
+class UnreadableFiles(ValueError):
+    """Files whose suffix says that they are images, and whose content does not."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,9 +37,9 @@ class ClassFolder:
     paths: tuple[bytes, ...]
     """Relative to the root, as the file system spells them."""
     headers: np.ndarray
-    """int64 [n, 3]: height, width, bytes."""
-    ignored: int
-    """Hidden and foreign files and hidden folders, each counted once."""
+    """int64 [n, 6]: the fields of a Header."""
+    ignored: Mapping[str, int]
+    """How many hidden and foreign files and hidden folders there are, by kind."""
 
 
 def scan(
@@ -46,35 +51,52 @@ def scan(
 ) -> list[ClassFolder]:
     """Every class of `classes` in order; one in `known` is taken from there, the others are read.
 
-    Raises ValueError for class folders without an image, for folders that cannot be listed or that contain
-    themselves, and for files whose header is unreadable; the errors name the first five.
+    Raises ValueError for class folders without an image and for folders that cannot be listed or that contain
+    themselves, UnreadableFiles for files whose header is unreadable; the errors name the first five.
     """
-    began = time.monotonic()
     wanted = [name for name in classes if name not in known]
+    stopped = Event()
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="scan") as pool:
         try:
-            listings = {each.name: each for each in pool.map(partial(list_class, root), wanted)}
+            listings = _listed(pool.map(partial(list_class, root), wanted), root=root, say=say)
             _refuse_empty(root, listings)
-            headers = {name: np.empty((len(each.files), 3), np.int64) for name, each in listings.items()}
+            headers = {
+                name: np.empty((len(each.files), len(_NO_HEADER)), np.int64)
+                for name, each in listings.items()
+            }
             total = sum(map(len, headers.values()))
+            progress = Progress(doing=f"indexing {root}", done=f"indexed {root}", total=total, say=say)
             tasks = {
-                pool.submit(_read, str(root), each.files[first : first + _CHUNK]): (name, first)
+                pool.submit(_read, str(root), each.files[first : first + _CHUNK], stopped): (name, first)
                 for name, each in listings.items()
                 for first in range(0, len(each.files), _CHUNK)
             }
             faults: list[tuple[str, str]] = []
-            for task in _reported(tasks, root=root, total=total, began=began, say=say):
+            for task in as_completed(tasks):
                 rows, faulty = task.result()
+                progress.add(len(rows))
                 name, first = tasks[task]
                 headers[name][first : first + len(rows)] = rows
                 faults += faulty
+            progress.end()
         except BaseException:
+            stopped.set()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     if faults:
         raise _unreadable(root, faults, files=total + sum(len(each.paths) for each in known.values()))
     read = {name: _class_folder(each, headers[name]) for name, each in listings.items()}
     return [known[name] if name in known else read[name] for name in classes]
+
+
+def _listed(listings: Iterable[Listing], *, root: Path, say: Callable[[str], None]) -> dict[str, Listing]:
+    progress = Progress(doing=f"listing {root}", done=f"listed {root}", total=None, say=say)
+    found = {}
+    for each in listings:
+        found[each.name] = each
+        progress.add(len(each.files))
+    progress.end()
+    return found
 
 
 def _refuse_empty(root: Path, listings: Mapping[str, Listing]) -> None:
@@ -86,9 +108,9 @@ def _refuse_empty(root: Path, listings: Mapping[str, Listing]) -> None:
         )
 
 
-def _unreadable(root: Path, faults: list[tuple[str, str]], *, files: int) -> ValueError:
+def _unreadable(root: Path, faults: list[tuple[str, str]], *, files: int) -> UnreadableFiles:
     named = enumeration([f"{path} ({fault})" for path, fault in sorted(faults)])
-    return ValueError(
+    return UnreadableFiles(
         f"{len(faults)} of {files} files are no readable JPEG or PNG: {named}; "
         f"remove or repair them in {root}"
     )
@@ -104,31 +126,14 @@ def _class_folder(listing: Listing, headers: np.ndarray) -> ClassFolder:
     )
 
 
-def _read(root: str, files: Iterable[str]) -> _Rows:
+def _read(root: str, files: Iterable[str], stopped: Event) -> _Rows:
     rows, faults = [], []
     for file in files:
+        if stopped.is_set():
+            break
         try:
             rows.append(read_header(f"{root}/{file}"))
         except ValueError as fault:
-            rows.append((0, 0, 0))
+            rows.append(_NO_HEADER)
             faults.append((file, str(fault)))
     return np.array(rows, np.int64), faults
-
-
-def _reported(
-    tasks: Iterable[Future[_Rows]], *, root: Path, total: int, began: float, say: Callable[[str], None]
-) -> Iterator[Future[_Rows]]:
-    """The tasks as they end, with lines that tell how far the scan is."""
-    done, next_line = 0, began + _QUIET
-    for task in as_completed(tasks):
-        yield task
-        done += len(task.result()[0])
-        now = time.monotonic()
-        if now >= next_line and done < total:
-            rate = done / (now - began)
-            left = (total - done) / rate
-            say(f"indexing {root}: {done} of {total} files, {rate:.0f} files/s, {left:.0f} s to go")
-            next_line = now + _PAUSE
-    spent = time.monotonic() - began
-    if spent >= _QUIET:
-        say(f"indexed {root}: {total} files in {spent:.1f} s, {total / spent:.0f} files/s")

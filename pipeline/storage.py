@@ -11,9 +11,12 @@ from typing import TypeVar
 
 import numpy as np
 
+from pipeline.index import Index
+
 _SLICE = 8  # files of one task: a task costs little, and a batch spreads over the threads
 
 Place = TypeVar("Place")
+Made = TypeVar("Made")
 
 
 def read_file(path: str | os.PathLike[str], *, size: int | None = None) -> np.ndarray:
@@ -39,13 +42,9 @@ def read_file(path: str | os.PathLike[str], *, size: int | None = None) -> np.nd
                 f"the image {os.fspath(path)} has {status.st_size} bytes, {size} when it was indexed; "
                 f"to have it indexed again: touch {Path(path).parent}"
             )
-        image = np.empty(status.st_size, np.uint8)
-        done = 0
-        while done < len(image):
-            count = os.preadv(fd, [image.data[done:]], done)
-            if not count:
-                raise ValueError(f"the image {os.fspath(path)} ended after {done} of {len(image)} bytes")
-            done += count
+        image = read_range(fd, offset=0, size=status.st_size)
+    except EOFError as fault:
+        raise ValueError(f"the image {os.fspath(path)} {fault}") from None
     except OSError as fault:
         raise ValueError(f"the image {os.fspath(path)} cannot be read: {fault.strerror}") from fault
     finally:
@@ -53,25 +52,51 @@ def read_file(path: str | os.PathLike[str], *, size: int | None = None) -> np.nd
     return image
 
 
+def read_range(fd: int, *, offset: int, size: int) -> np.ndarray:
+    """Bytes [offset, offset + size) of an open file, uint8 [size].
+
+    Raises EOFError where the file is shorter, OSError where it cannot be read.
+    """
+    content = np.empty(size, np.uint8)
+    done = 0
+    while done < size:
+        count = os.preadv(fd, [content.data[done:]], offset + done)
+        if not count:
+            raise EOFError(f"ended after {done} of {size} bytes")
+        done += count
+    return content
+
+
+def read_image(index: Index, i: int) -> np.ndarray:
+    """The encoded bytes of image i, uint8 [size], from its own file or from the shard that holds it.
+
+    Errors as `read_file`; where the images are packed, they name the shard and how to make it again.
+    """
+    size = int(index.sizes[i])
+    if index.shards is None:
+        return read_file(index.path(i), size=size)
+    return index.shards.read(i, size=size)
+
+
 def read_ahead(
     batches: Iterator[Sequence[Place]],
     *,
     depth: int,
     threads: int,
-    read: Callable[[Place], np.ndarray] = read_file,
-) -> Generator[list[np.ndarray], None, None]:
+    read: Callable[[Place], Made] = read_file,
+) -> Generator[list[Made], None, None]:
     """The bytes of each batch's files, in order, while `depth` batches after it are being read.
 
-    A batch holds whatever `read` takes: paths by default. `batches` is advanced in the caller's thread,
-    `read` runs in `threads` threads. What either raises surfaces when its batch is due. Closing the generator
-    ends the threads after the file that each of them is reading.
+    A batch holds whatever `read` takes, paths by default, and becomes what `read` gives. `batches` is
+    advanced in the caller's thread, `read` runs in `threads` threads. What either raises surfaces when its
+    batch is due. Closing the generator ends the threads after the file that each of them is reading.
     """
     assert depth >= 1 and threads >= 1
     stopped = Event()
-    waiting: deque[list[Future[list[np.ndarray]]]] = deque()
+    waiting: deque[list[Future[list[Made]]]] = deque()
     pool = ThreadPoolExecutor(threads, thread_name_prefix="read")
 
-    def read_some(places: Sequence[Place]) -> list[np.ndarray]:
+    def read_some(places: Sequence[Place]) -> list[Made]:
         return [read(place) for place in places if not stopped.is_set()]
 
     def submit() -> bool:
@@ -81,7 +106,7 @@ def read_ahead(
         except StopIteration:
             return False
         except Exception as fault:
-            failed: Future[list[np.ndarray]] = Future()
+            failed: Future[list[Made]] = Future()
             failed.set_exception(fault)
             waiting.append([failed])
             return False

@@ -6,6 +6,8 @@ there, hidden folders and hidden files are left out.
 
 import os
 import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +15,7 @@ SUFFIXES = (".jpg", ".jpeg", ".png")
 
 _TICK = 20_000_000  # ns; above the granularity of folder times (4 ms of a Linux clock tick)
 _NAMED = 5
+_SUFFIX = 12  # letters of the longest that is taken for one
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,8 +27,8 @@ class Listing:
     """(path relative to the root, mtime in ns) of the class folder and of each folder within it."""
     files: list[str]
     """Relative to the root, in ImageFolder's order."""
-    ignored: int
-    """Hidden and foreign files and hidden folders, each counted once."""
+    ignored: Mapping[str, int]
+    """How many hidden and foreign files and hidden folders there are, by `kind_of`."""
 
 
 def first_level(root: Path) -> tuple[list[str], list[str]]:
@@ -46,7 +49,7 @@ def list_class(root: Path, name: str) -> Listing:
     above = root.stat()
     folders: list[tuple[str, int]] = []
     found: dict[str, list[str]] = {}
-    ignored = 0
+    ignored: Counter[str] = Counter()
     waiting: list[tuple[str, frozenset[tuple[int, int]]]] = [
         (name, frozenset([(above.st_dev, above.st_ino)]))
     ]
@@ -65,17 +68,48 @@ def list_class(root: Path, name: str) -> Listing:
             with os.scandir(path) as entries:
                 for entry in entries:
                     if entry.name.startswith("."):
-                        ignored += 1
+                        ignored[kind_of(entry.name)] += 1
                     elif _is_folder(entry):
                         waiting.append((f"{folder}/{entry.name}", outer | {key}))
                     elif entry.name.lower().endswith(SUFFIXES):
                         files.append(entry.name)
                     else:
-                        ignored += 1
+                        ignored[kind_of(entry.name)] += 1
         except OSError as fault:
             raise ValueError(f"the folder {path} cannot be listed: {fault.strerror}") from fault
     paths = [f"{folder}/{file}" for folder in sorted(found) for file in sorted(found[folder])]
     return Listing(name=name, folders=tuple(sorted(folders)), files=paths, ignored=ignored)
+
+
+def kind_of(name: str) -> str:
+    """What to count an ignored file under: hidden, or its suffix."""
+    if name.startswith("."):
+        return "hidden"
+    _, dot, suffix = name.rpartition(".")
+    return f".{suffix.lower()}" if dot and len(suffix) <= _SUFFIX else "without suffix"
+
+
+def ignored_text(kinds: Mapping[str, int]) -> str:
+    """What was left out, the most frequent kind first."""
+    named = [f"{count} {kind}" for kind, count in sorted(kinds.items(), key=lambda item: (-item[1], item[0]))]
+    return f"{sum(kinds.values())} hidden or foreign files and folders ({enumeration(named)})"
+
+
+def holds_more(root: Path, classes: Sequence[str], *, than: int) -> bool:
+    """Whether `classes` hold more files than that; folders count as well, so that links in a circle end."""
+    seen, waiting = 0, [root / name for name in classes]
+    while waiting:
+        try:
+            with os.scandir(waiting.pop()) as entries:
+                for entry in entries:
+                    seen += 1
+                    if seen > than:
+                        return True
+                    if _is_folder(entry):
+                        waiting.append(Path(entry.path))
+        except OSError:  # the scan says so
+            continue
+    return False
 
 
 def enumeration(names: list[str]) -> str:

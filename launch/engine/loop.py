@@ -1,11 +1,13 @@
 """The run, read top to bottom."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 
+import torch.distributed as dist
 from torch import nn
 
+from launch.engine.bad_images import Bad, check_bad
 from launch.engine.config import Ema, Keeping, Optim
 from launch.engine.course import Course
 from launch.engine.meter import Meter, Waiting
@@ -24,6 +26,8 @@ class Loop:
         score: evaluates a model over all ranks.
         save: writes a checkpoint; only rank 0's does anything.
         references: published figures that stand beside every evaluation.
+        max_bad: share of the training images that may prove bad.
+        group: connects the hosts' memory; None is the default group.
         restarts: how often the run was taken up again.
     """
 
@@ -42,16 +46,22 @@ class Loop:
         stop: StopRequest,
         references: Mapping[str, float],
         restarts: int,
+        max_bad: float,
+        group: dist.ProcessGroup | None = None,
     ):
         self.course, self.step, self.state = course, step, step.state
         self.optim, self.ema, self.keeping = optim, ema, keeping
         self.batches, self.score, self.save = batches, score, save
         self.tracker, self.stop, self.references, self.restarts = tracker, stop, references, restarts
+        self.max_bad, self.group = max_bad, group
 
     def run(self, *, until: int | None = None) -> bool:
         """Trains up to the course's end, or step `until`; returns whether it was told to stop earlier.
 
         Scores the average past every epoch but the last, whose score is the run's result and its caller's.
+
+        Raises:
+            ValueError: more training images have proved bad than are allowed.
         """
         course, state = self.course, self.state
         end = course.steps if until is None else min(until, course.steps)
@@ -62,7 +72,7 @@ class Loop:
 
     def _train(self, waiting: Waiting, *, end: int) -> bool:
         course, state = self.course, self.state
-        meter = Meter(self.step, waiting)
+        meter = Meter(self.step, waiting, group=self.group)
         saved = time.monotonic()
         while state.step < end:
             lr = learning_rate(
@@ -73,10 +83,12 @@ class Loop:
             if not (course.is_boundary(state.step) or state.step == end):
                 continue
             metrics, told = meter.read(stop=self.stop.asked)
+            self.name_bad(meter.found)
             self.tracker.write(self.train_record(metrics, lr=lr))
+            check_bad(state.bad, share=self.max_bad, images=course.images)
             epoch_over = course.ends_epoch(state.step)
             if epoch_over and not told and state.step < course.steps:
-                self.tracker.write(self.eval_record(self.score(state.average.model), weights="ema"))
+                self.write_score(self.score(state.average.model), weights="ema")
             if epoch_over or told or time.monotonic() - saved >= 60 * self.keeping.checkpoint_minutes:
                 self._save()
                 saved = time.monotonic()
@@ -87,10 +99,24 @@ class Loop:
 
     def train_record(self, metrics: Mapping[str, float], *, lr: float) -> Record:
         """Returns the line of metrics.jsonl for training since the last line."""
-        return {**self._line("train"), **metrics, "train/lr": lr, "health/restarts": self.restarts}
+        counts = {"health/restarts": self.restarts, "health/bad_images": len(self.state.bad)}
+        return {**self._line("train"), **metrics, "train/lr": lr, **counts}
 
-    def eval_record(self, score: Score, *, weights: str) -> Record:
-        """Returns the line of metrics.jsonl for one evaluation, beside the published figures."""
+    def name_bad(self, found: Sequence[Bad]) -> None:
+        """Writes an event for each bad image that the run does not know yet, and keeps it."""
+        known = {(bad.split, bad.id) for bad in self.state.bad}
+        for bad in found:
+            if (bad.split, bad.id) not in known:
+                self.state.bad.append(bad)
+                self.tracker.write(self.event("bad image", split=bad.split, file=bad.file, fault=bad.fault))
+
+    def write_score(self, score: Score, *, weights: str, **facts: int) -> None:
+        """Writes the line of metrics.jsonl for one evaluation, after the images that proved bad in it."""
+        self.name_bad(score.bad)
+        self.tracker.write({**self._eval_record(score, weights=weights), **facts})
+
+    def _eval_record(self, score: Score, *, weights: str) -> Record:
+        """Returns an evaluation's figures beside the published ones."""
         figures: dict[str, float | int | str] = {
             "weights": weights,
             "eval/acc1": score.acc1,

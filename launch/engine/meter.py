@@ -6,16 +6,18 @@ from collections.abc import Iterator
 import torch
 import torch.distributed as dist
 
-from launch.engine.ports import MicroBatch
+from launch.engine.bad_images import Bad, gather_bad
+from launch.engine.ports import BadImage, MicroBatch
 from launch.engine.step import TOTALS, Step
 
 
 class Waiting:
-    """Passes micro-batches on and adds up the seconds spent waiting for them."""
+    """Passes micro-batches on, adds up the seconds spent waiting for them and keeps what was bad in them."""
 
     def __init__(self, batches: Iterator[MicroBatch]):
         self.batches = batches
         self.seconds = 0.0
+        self.bad: dict[int, BadImage] = {}
 
     def __iter__(self) -> Iterator[MicroBatch]:
         return self
@@ -24,15 +26,25 @@ class Waiting:
         start = time.perf_counter()
         batch = next(self.batches)
         self.seconds += time.perf_counter() - start
+        self.bad |= {bad.id: bad for bad in batch.bad}
         return batch
 
 
 class Meter:
-    """Turns the step's totals into metrics; reading them is the loop's only wait for the device."""
+    """Turns the step's totals into metrics; reading them is the loop's only wait for the device.
 
-    def __init__(self, step: Step, waiting: Waiting):
+    Args:
+        group: connects the hosts' memory; None is the default group.
+
+    Attributes:
+        found: bad images that any rank met up to the last reading and the state did not know.
+    """
+
+    def __init__(self, step: Step, waiting: Waiting, *, group: dist.ProcessGroup | None = None):
         self.step = step
         self.waiting = waiting
+        self.group = group
+        self.found: tuple[Bad, ...] = ()
         self.restart()
 
     def restart(self) -> None:
@@ -43,17 +55,21 @@ class Meter:
     def read(self, *, stop: bool) -> tuple[dict[str, float], bool]:
         """Returns the metrics since the last reading, over all ranks, and whether any rank is to stop."""
         elapsed = time.perf_counter() - self.started
-        own = torch.tensor([float(stop), self.waiting.seconds / elapsed], dtype=torch.float64)
+        known = {bad.id for bad in self.step.state.bad if bad.split == "train"}
+        new = [bad for i, bad in self.waiting.bad.items() if i not in known]
+        own = torch.tensor([float(stop), self.waiting.seconds / elapsed, len(new)], dtype=torch.float64)
         vector = torch.cat([self.step.totals, own.to(self.step.totals.device)])
         dist.all_reduce(vector)
         ranks = dist.get_world_size()
-        *totals, stops, waits = vector.tolist()
+        *totals, stops, waits, bad = vector.tolist()
         loss, hits, images, skipped = totals
         assert len(totals) == len(TOTALS) and images > 0
         elapsed = time.perf_counter() - self.started
         state = self.step.state
         state.skipped += round(skipped / ranks)
         self.step.totals.zero_()
+        self.found = gather_bad(new, split="train", group=self.group) if bad else ()
+        self.waiting.bad.clear()
         self.restart()
         return {
             "train/loss": loss / images,

@@ -8,19 +8,24 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from launch.engine.ports import EvalBatches
+from launch.engine.bad_images import Bad, gather_bad
+from launch.engine.ports import BadImage, EvalBatches, MicroBatch
 
 _TOP = 5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Score:
-    """The result of one evaluation. Accuracies in percent; `loss` is the mean cross-entropy."""
+    """The result of one evaluation. Accuracies in percent.
+
+    `images` counts bad ones, which are misses; `loss` is the mean cross-entropy of the others.
+    """
 
     hits1: int
     hits5: int
     images: int
     loss: float
+    bad: tuple[Bad, ...] = ()
 
     @property
     def acc1(self) -> float:
@@ -35,7 +40,10 @@ class Score:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Predictions:
-    """What was predicted: ids [N], labels [N], top-5 classes and their probabilities [N, 5], sorted by id."""
+    """What was predicted: ids [N], labels [N], top-5 classes and their probabilities [N, 5], sorted by id.
+
+    Of an image that was bad, classes are -1 and probabilities 0.
+    """
 
     ids: np.ndarray
     labels: np.ndarray
@@ -82,27 +90,48 @@ def evaluate(
     counts = torch.zeros(3, dtype=torch.int64, device=device)
     losses = torch.zeros((), dtype=torch.float64, device=device)
     kept: list[tuple[np.ndarray, ...]] = []
+    found: list[BadImage] = []
     for batch in batches():
         logits = model(batch.images.contiguous(memory_format=memory_format))
-        ranks = label_ranks(logits, batch.labels)
+        labels, whole = batch.labels, slice(None)
+        if batch.bad:
+            found += batch.bad
+            whole = torch.from_numpy(_whole_rows(batch)).to(device)
+        ranks = label_ranks(logits[whole], labels[whole])
         counts[0] += (ranks < 1).sum()
         counts[1] += (ranks < _TOP).sum()
-        counts[2] += len(ranks)
-        losses += F.cross_entropy(logits, batch.labels, reduction="sum")
+        counts[2] += len(labels)
+        losses += F.cross_entropy(logits[whole], labels[whole], reduction="sum")
         if keep:
-            top = logits.softmax(dim=1).topk(min(_TOP, logits.shape[1]))
-            kept.append(
-                (batch.ids, batch.labels.cpu().numpy(), top.indices.cpu().numpy(), top.values.cpu().numpy())
-            )
+            kept.append(_predictions(batch, logits))
     model.train(training)
-    counts, losses = counts.cpu(), losses.cpu()
+    counts, losses = torch.cat([counts.cpu(), torch.tensor([len(found)])]), losses.cpu()
     dist.all_reduce(counts, group=group)
     dist.all_reduce(losses, group=group)
-    hits1, hits5, seen = (int(value) for value in counts.tolist())
+    hits1, hits5, seen, bad = (int(value) for value in counts.tolist())
     if seen != images:
         raise RuntimeError(f"the evaluation saw {seen} images, but there are {images}")
-    score = Score(hits1=hits1, hits5=hits5, images=seen, loss=float(losses) / seen)
+    score = Score(
+        hits1=hits1,
+        hits5=hits5,
+        images=seen,
+        loss=float(losses) / (seen - bad) if seen > bad else float("nan"),
+        bad=gather_bad(found, split="val", group=group) if bad else (),
+    )
     return score, _gather(kept, group=group) if keep else None
+
+
+def _whole_rows(batch: MicroBatch) -> np.ndarray:
+    """Returns [B] bool: which rows show their image."""
+    return ~np.isin(batch.ids, [bad.id for bad in batch.bad])
+
+
+def _predictions(batch: MicroBatch, logits: Tensor) -> tuple[np.ndarray, ...]:
+    top = logits.softmax(dim=1).topk(min(_TOP, logits.shape[1]))
+    classes, probabilities = top.indices.cpu().numpy(), top.values.cpu().numpy()
+    lost = ~_whole_rows(batch)
+    classes[lost], probabilities[lost] = -1, 0
+    return batch.ids, batch.labels.cpu().numpy(), classes, probabilities
 
 
 def _gather(kept: list[tuple[np.ndarray, ...]], *, group: dist.ProcessGroup) -> Predictions | None:

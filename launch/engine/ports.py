@@ -1,6 +1,6 @@
 """What the engine asks of its neighbours, as Protocols."""
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from torch import Tensor
@@ -9,8 +9,22 @@ Record = Mapping[str, float | int | str]
 """One line of metrics.jsonl: step, epoch, images_seen, kind, time and the metrics of that kind."""
 
 
+class BadImage(Protocol):
+    """An image that could not be shown: position in the split, file, and fault, which follows the name."""
+
+    @property
+    def id(self) -> int: ...
+    @property
+    def file(self) -> str: ...
+    @property
+    def fault(self) -> str: ...
+
+
 class MicroBatch(Protocol):
-    """Images [B, 3, H, W], labels and partners' labels [B], the weight of `labels` [B], ids [B]."""
+    """Images [B, 3, H, W], labels and partners' labels [B], the weight of `labels` [B], ids [B].
+
+    `bad` are images that could not be shown. In training others stand in; in evaluation they count as misses.
+    """
 
     @property
     def images(self) -> Tensor: ...
@@ -22,6 +36,8 @@ class MicroBatch(Protocol):
     def weight(self) -> Tensor: ...
     @property
     def ids(self) -> Any: ...
+    @property
+    def bad(self) -> Sequence[BadImage]: ...
 
 
 class TrainBatches(Protocol):

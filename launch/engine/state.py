@@ -1,12 +1,13 @@
 """All that changes during training, and nothing that does not."""
 
 import copy
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from launch.engine.bad_images import Bad
 from launch.engine.optimizer import load_optimizer, save_optimizer, whole
 from launch.engine.running_stats import RunningStats
 
@@ -42,12 +43,15 @@ class TrainState:
     step: int = 0
     skipped: int = 0
     """Steps skipped so far, known at log boundaries."""
+    bad: list[Bad] = field(default_factory=list)
+    """Images that proved bad so far, in both splits, likewise."""
 
     def state_dict(self) -> dict[str, Any]:
         """Returns tensors and plain values only; nothing in it tells how tensors lay in memory."""
         return {
             "step": self.step,
             "skipped": self.skipped,
+            "bad": [astuple(bad) for bad in self.bad],
             "model": _whole(self.model.state_dict()),
             "ema": _whole(self.average.model.state_dict()),
             "optimizer": save_optimizer(self.optimizer, self.model),
@@ -57,6 +61,7 @@ class TrainState:
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         """Takes the state over, in the memory format and on the channel counts that this state has."""
         self.step, self.skipped = saved["step"], saved["skipped"]
+        self.bad = [Bad(*bad) for bad in saved.get("bad", [])]
         self.model.load_state_dict(saved["model"])
         self.average.model.load_state_dict(saved["ema"])
         load_optimizer(self.optimizer, self.model, saved["optimizer"])

@@ -1,22 +1,27 @@
-"""Where a run stands: its last and its best evaluation."""
+"""Where a run stands: its last and its best evaluation, and the images that proved bad."""
+
+from typing import Any
 
 from launch.engine.ports import Record
 
 
 class Summary:
-    """The last and the best evaluation of a run, over all its attempts.
+    """The last and the best evaluation of a run, and its bad images, over all its attempts.
 
     Attributes:
         values: last/acc1, last/acc5, best/acc1, best/acc5 and best_epoch, and where the records have them
-            official/acc1, official/acc5 and gap/acc1; in percent.
+            official/acc1, official/acc5 and gap/acc1; in percent. bad_images lists files with their faults.
         averaged: whether the EMA weights have been evaluated; from then on the trained weights do not count.
     """
 
     def __init__(self) -> None:
-        self.values: dict[str, float] = {}
+        self.values: dict[str, Any] = {}
         self.averaged = False
 
     def add(self, record: Record) -> None:
+        if record.get("event") == "bad image":
+            known = self.values.get("bad_images", [])
+            self.values["bad_images"] = [*known, f"{record['file']} {record['fault']}"]
         if record.get("kind") != "eval" or not isinstance(acc1 := record.get("eval/acc1"), int | float):
             return
         if record.get("weights") == "ema":

@@ -190,6 +190,8 @@ def _duration(seconds: float) -> str:
 
 
 def _event(record: Record) -> str:
+    if record.get("event") == "bad image":
+        return f"bad image at step {int(record['step'])}: {record['file']} {record['fault']}"
     clock = ("step", "epoch", "images_seen", "kind", "time", "event")
     extra = "".join(f"  {k} {v}" for k, v in record.items() if k not in clock)
     return f"{record.get('event', record['kind'])} at step {int(record['step'])}{extra}"

@@ -23,8 +23,8 @@ class WeightsAndBiases:
 
     Every call of wandb's is made in that thread. `write` only puts the record into a queue, so training waits
     neither for the start nor for the network. The first failure is said once; after it the tracker is silent.
-    Uploaded are the resolved configuration, the metrics and hardware use; no code, diff, git remote, console
-    output, command line, installed packages or environment.
+    Uploaded are the resolved configuration, the metrics, the names of bad images and hardware use; no code,
+    diff, git remote, console output, command line, installed packages or environment.
 
     Args:
         folder: the run's folder; W&B's files go to `wandb/` inside.
@@ -207,6 +207,8 @@ class WeightsAndBiases:
     def _log(self, run: Any, record: Record) -> None:
         self._summary.add(record)
         if record["kind"] == "event":
+            if record.get("event") == "bad image":
+                run.summary.update(self._summary.values)
             return
         # The final weights are evaluated beside their average; only the average's is the run's curve.
         row = {k: v for k, v in record.items() if k not in CLOCK}

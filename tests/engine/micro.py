@@ -1,6 +1,7 @@
 """Micro-batches of noise, by a seed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ class Micro:
     labels_b: Tensor
     weight: Tensor
     ids: np.ndarray
+    bad: list[Any] = field(default_factory=list)
 
 
 def micro_batch(seed: int, *, scale: float = 1.0) -> Micro:

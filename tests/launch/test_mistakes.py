@@ -105,15 +105,25 @@ def test_torchrun_refuses_a_folder_that_is_taken(data: Path, tmp_path: Path) -> 
     assert len(told) == 1
 
 
-def test_a_file_that_is_damaged_later_is_named_by_the_rank_that_met_it(data: Path, tmp_path: Path) -> None:
+def test_more_bad_files_than_allowed_end_the_run_with_their_list(data: Path, tmp_path: Path) -> None:
     copy = broken(data, tmp_path, lambda folder: None)
-    for file in sorted((copy / "train").rglob("*.jpg"))[::3]:
+    harmed = sorted((copy / "train").rglob("*.jpg"))[::3]
+    for file in harmed:
         file.write_bytes(file.read_bytes()[:700])
-    flags = ("--batch", 8, "--micro-batch", 4, "--image-size", 32, "--variant", "rexnet_0.2")
+    flags = ("--batch", 8, "--micro-batch", 4, "--image-size", 32, "--variant", "rexnet_0.2", "--epochs", 2)
     done = run("train", "demo", "--data", copy, "--out", tmp_path / "run", *flags, processes=2)
     assert done.returncode == 1
     attempt = json.loads((tmp_path / "run" / "attempt.json").read_text())
-    assert attempt["state"] == "user-error" and "cannot be decoded" in attempt["message"]
+    assert attempt["state"] == "user-error" and attempt["step"] == 4
+    assert attempt["message"].startswith(
+        "10 of 30 training images have proved bad, more than the 1 that --max-bad 0.001 allows: "
+    )
+    for file in harmed:
+        assert f"{file} has no end mark: it is cut off" in attempt["message"]
+        assert f"bad image at step 4: {file} has no end mark" in done.stdout
+    assert [line for line in done.stderr.splitlines() if "have proved bad" in line] == [
+        f"train.py: {attempt['message']}"
+    ]
 
 
 def test_evaluate_refuses_weights_of_another_variant(data: Path, tmp_path: Path) -> None:

@@ -56,6 +56,11 @@ def evaluation(step: int, acc1: float, *, weights: str = "ema") -> dict[str, Any
     }
 
 
+def bad_image(step: int, file: str) -> dict[str, Any]:
+    clock = {"step": step, "epoch": step / 10, "images_seen": step * 64, "kind": "event", "time": 1e9 + step}
+    return clock | {"event": "bad image", "split": "train", "file": file, "fault": "is empty"}
+
+
 def steps_in(path: Path) -> list[int]:
     return [json.loads(line)["step"] for line in path.read_text().splitlines()]
 
@@ -291,6 +296,14 @@ class TestWeightsAndBiases:
         _, _, (first, second) = track(no_account, [evaluation(20, 65.0)], earlier=[evaluation(10, 70.0)])
         assert (first.id, first.exit_code) == (second.id, 1)
         assert (second.summary["last/acc1"], second.summary["best/acc1"]) == (65.0, 70.0)
+
+    def test_bad_images_are_named_over_all_attempts(self, no_account: Path) -> None:
+        first, second = (bad_image(step, f"/data/train/a/{step}.jpg") for step in (3, 8))
+        names = ["/data/train/a/3.jpg is empty", "/data/train/a/8.jpg is empty"]
+        _, _, (run,) = track(no_account, [first, train(4), second])
+        assert run.summary["bad_images"] == names and [row["step"] for row in run.history] == [4]
+        _, _, runs = track(no_account, [second], earlier=[first])
+        assert [run.summary["bad_images"] for run in runs] == [names, names]
 
     def test_an_unreachable_server_costs_seconds_and_one_line(
         self, no_account: Path, monkeypatch: pytest.MonkeyPatch

@@ -1,4 +1,7 @@
 import io
+import re
+from collections import Counter
+from functools import partial
 
 import numpy as np
 import pytest
@@ -129,6 +132,22 @@ def test_the_gpu_graphs_are_well_placed(name, decoder):
     assert b"Resize" in layout and b"gpu" in layout
 
 
+@pytest.mark.parametrize("decoder", ["mixed", "cpu"])
+def test_augmentation_of_the_gpu_graph_is_well_placed(decoder):
+    placement = Placement(operators="gpu", decoder=decoder, device_id=None)
+    pipe = graph.train_graph(iter([]), placement, rand_ops=2, batch_size=4, num_threads=1, device_id=None)
+    assert len(pipe.serialize()) > 100_000
+    placed = Counter(
+        re.findall(r"(?s)OpSpec for (\w+):.*?device: (\w+)", "".join(str(op.spec) for op in pipe._ops))
+    )
+    assert placed["ExternalSource", "cpu"] == 8 and placed["decoders__ImageSlice", decoder] == 1
+    once = ["Equalize", "Filter", "Brightness", "Saturation", "Rotate"]
+    for name, times in {"WarpAffine": 2, "Slice": 2, **dict.fromkeys(once, 1)}.items():
+        assert placed[name, "gpu"] == 2 * times and placed[name, "cpu"] == 0, name
+    assert placed["Resize", "gpu"] == placed["CropMirrorNormalize", "gpu"] == 1
+    assert not any("random" in name for name, _ in placed)
+
+
 def test_decoding_on_a_gpu_needs_one():
     assert graph.place(CPU, decode="auto") == graph.place(CPU, decode="cpu") == ON_CPU
     with pytest.raises(ValueError, match="--decode auto or --decode cpu"):
@@ -150,26 +169,49 @@ def test_threads_are_a_share_of_the_cores(monkeypatch):
     assert graph.threads(7, device=CPU, processes=4) == graph.threads(7, device=cuda, processes=4) == 7
 
 
+def shown_for_evaluation(files, shapes, *, image_size, crop_ratio, **options):
+    """Pixels [B, S, S, 3] by the evaluation graph."""
+    heights, widths = np.array(shapes).T
+    starts, ends = central_windows(
+        heights=heights, widths=widths, image_size=image_size, crop_ratio=crop_ratio
+    )
+    batch = files, starts, ends, np.full((len(files), 2), image_size, dtype=np.float32)
+    wanted = partial(graph.eval_graph, **options)
+    pipe = graph.build(wanted, iter([batch]), placement=ON_CPU, batch=len(files), threads=1)
+    return as_pixels(graph.run(pipe, device=CPU))
+
+
+def resized_and_cropped(file, *, image_size, crop_ratio, filter):
+    """torchvision's Resize and CenterCrop."""
+    image = Image.open(io.BytesIO(file.tobytes())).convert("RGB")
+    (w, h), shorter = image.size, int(image_size / crop_ratio)
+    new = (shorter, int(shorter * w / h)) if h <= w else (int(shorter * h / w), shorter)
+    top, left = (round((side - image_size) / 2) for side in new)
+    image = image.resize((new[1], new[0]), filter)
+    return np.asarray(image.crop((left, top, left + image_size, top + image_size)), dtype=float)
+
+
 @pytest.mark.parametrize(
     ("side", "image_size", "crop_ratio"), [(None, 64, 0.875), (32, 64, 1.0), (32, 32, 1.0)]
 )
 def test_eval_images_match_pillow(side, image_size, crop_ratio):
     shapes = [(side, side)] * 4 if side else [(150, 200), (203, 77), (64, 65), (375, 500)]
     files = [encoded(picture(h, w), "JPEG", quality=90) for h, w in shapes]
-    heights, widths = np.array(shapes).T
-    starts, ends = central_windows(
-        heights=heights, widths=widths, image_size=image_size, crop_ratio=crop_ratio
-    )
-    batch = files, starts, ends, np.full((4, 2), image_size, dtype=np.float32)
-    pipe = graph.build(graph.eval_graph, iter([batch]), placement=ON_CPU, batch=4, threads=1)
-    pixels = as_pixels(graph.run(pipe, device=CPU))
-    shorter = int(image_size / crop_ratio)
-    for got, file, (h, w) in zip(pixels, files, shapes, strict=True):
-        image = Image.open(io.BytesIO(file.tobytes())).convert("RGB")
-        new = (shorter, int(shorter * w / h)) if h <= w else (int(shorter * h / w), shorter)
-        top, left = (round((side - image_size) / 2) for side in new)
-        image = image.resize((new[1], new[0]), Image.Resampling.BICUBIC)
-        wanted = np.asarray(image.crop((left, top, left + image_size, top + image_size)), dtype=float)
+    shape = {"image_size": image_size, "crop_ratio": crop_ratio}
+    for got, file in zip(shown_for_evaluation(files, shapes, **shape), files, strict=True):
+        wanted = resized_and_cropped(file, **shape, filter=Image.Resampling.BICUBIC)
         difference = np.abs(got - wanted)
         assert difference.mean() < 0.3
         assert difference.max() <= 16.01
+
+
+@pytest.mark.parametrize(("image_size", "crop_ratio"), [(224, 0.875), (64, 0.875), (160, 0.8)])
+def test_bilinear_eval_images_are_pillows_to_a_level(image_size, crop_ratio):
+    """Two roundings in Pillow and one in DALI part them by one level at most."""
+    shapes = [(375, 500), (500, 333), (203, 277), (301, 299), (256, 1000)]
+    files = [encoded(picture(h, w), "JPEG", quality=90) for h, w in shapes]
+    shape = {"image_size": image_size, "crop_ratio": crop_ratio}
+    shown = shown_for_evaluation(files, shapes, **shape, interpolation="bilinear")
+    for got, file in zip(shown, files, strict=True):
+        wanted = resized_and_cropped(file, **shape, filter=Image.Resampling.BILINEAR)
+        assert np.abs(got - wanted).max() < 1.01

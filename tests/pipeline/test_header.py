@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from pipeline.header import Header, read_header
+from pipeline.header import FORMATS, Header, read_header
 
+CHANNELS = {"RGB": 3, "L": 1, "CMYK": 4, "RGBA": 4, "LA": 2, "P": 3, "I;16": 1}
 SOI, EOI = b"\xff\xd8", b"\xff\xd9"
 SOS = b"\xff\xda\x00\x08\x01\x01\x00\x00\x3f\x00"
 
@@ -48,12 +49,70 @@ def written(tmp_path: Path, content: bytes, name: str = "image.jpg") -> str:
         ("PNG", {}),
         ("PNG", {"mode": "RGBA"}),
         ("PNG", {"mode": "I;16"}),
+        ("PNG", {"mode": "L"}),
+        ("PNG", {"mode": "LA"}),
+        ("PNG", {"mode": "P"}),
     ],
 )
 def test_says_what_pillow_says(tmp_path: Path, kind: str, options: dict, size: tuple[int, int]) -> None:
     content = encoded(kind, size, **options)
     header = read_header(written(tmp_path, content))
-    assert header == Header(height=size[1], width=size[0], size=len(content))
+    assert header == Header(
+        height=size[1],
+        width=size[0],
+        size=len(content),
+        channels=CHANNELS[options.get("mode", "RGB")],
+        format=FORMATS.index(kind),
+        orientation=0,
+    )
+
+
+@pytest.mark.parametrize("tag", range(1, 9))
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_reads_the_orientation_that_pillow_reads(tmp_path: Path, kind: str, order: str, tag: int) -> None:
+    exif = Image.Exif()
+    exif.endian = order
+    exif[0x010F], exif[0x0112], exif[0x0131] = "maker", tag, "software"  # among others
+    file = written(tmp_path, encoded(kind, (8, 4), exif=exif))
+    assert read_header(file).orientation == tag
+    with Image.open(file) as opened:
+        assert opened.getexif()[0x0112] == tag
+
+
+def tiff(tag: int = 0x0112, kind: int = 3, value: int = 6, entries: int = 1) -> bytes:
+    return b"MM\0*" + struct.pack(">IHHHIHH", 8, entries, tag, kind, 1, value, 0)
+
+
+@pytest.mark.parametrize(
+    ("block", "expected"),
+    [
+        (tiff(), 6),
+        (tiff(entries=9), 6),  # says that there are more entries than there are
+        (tiff(value=0), 0),
+        (tiff(value=9), 0),
+        (tiff(kind=4), 0),
+        (tiff(tag=0x0111), 0),
+        (tiff(entries=0), 0),
+        (tiff()[:-4], 0),
+        (tiff()[:9], 0),
+        (b"MM\0*" + b"\xff" * 20, 0),
+        (b"XX\0*" + tiff()[4:], 0),
+        (b"", 0),
+    ],
+)
+def test_a_damaged_tag_is_none(tmp_path: Path, block: bytes, expected: int) -> None:
+    content = SOI + segment(0xE1, b"Exif\0\0" + block) + frame(31, 17) + SOS
+    assert read_header(written(tmp_path, content))[:2] == (31, 17)
+    assert read_header(written(tmp_path, content)).orientation == expected
+
+
+@pytest.mark.parametrize("fill", [16_384 - 40, 16_384 - 22, 16_384 - 8, 16_384])
+def test_exif_at_any_place_of_the_window(tmp_path: Path, fill: int) -> None:
+    other = segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0")
+    exif = segment(0xE1, b"Exif\0\0" + tiff() + bytes(30_000))
+    content = SOI + other + segment(0xFE, bytes(fill - 6 - len(other))) + exif + frame(300, 200) + SOS
+    assert read_header(written(tmp_path, content)).orientation == 6
 
 
 def test_content_counts_not_suffix(tmp_path: Path) -> None:
@@ -65,6 +124,7 @@ def test_exif_orientation_is_not_applied(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     assert read_header(written(tmp_path, encoded("JPEG", (8, 4), exif=exif)))[:2] == (4, 8)
+    assert read_header(written(tmp_path, encoded("JPEG", (8, 4)))).orientation == 0
 
 
 @pytest.mark.parametrize("fill", range(16_384 - 40, 16_384 + 2))
@@ -103,6 +163,12 @@ def test_every_kind_of_frame(tmp_path: Path, marker: int) -> None:
         (SOI + SOS + frame(9, 9), "a JPEG without a frame header"),
         (SOI + EOI + frame(9, 9), "a JPEG without a frame header"),
         (SOI + frame(0, 9) + SOS, "its header says 0 x 9 pixels"),
+        (SOI + frame(9, 9)[:9] + b"\x02" + SOS, "a JPEG of 2 channels"),
+        (SOI + frame(9, 9)[:9], "a JPEG cut off before its frame header"),
+        (
+            encoded("PNG", (9, 9))[:25] + b"\x07" + encoded("PNG", (9, 9))[26:],
+            "a PNG of the unknown colour type 7",
+        ),
         (encoded("PNG", (9, 9))[:30], "a PNG cut off in its header"),
         (b"\x89PNG\r\n\x1a\n" + bytes(40), "a PNG cut off in its header"),
         (encoded("PNG", (9, 9)).replace(struct.pack(">II", 9, 9), struct.pack(">II", 2**31, 9)), "pixels"),
@@ -128,7 +194,12 @@ def test_what_is_no_file(tmp_path: Path) -> None:
 
 def test_damage_ends_in_a_header_or_a_fault(tmp_path: Path) -> None:
     draw = random.Random(0)
-    whole = [encoded("JPEG", (64, 48), icc_profile=bytes(20_000)), encoded("PNG", (64, 48))]
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    whole = [
+        encoded("JPEG", (64, 48), icc_profile=bytes(20_000), exif=exif),
+        encoded("PNG", (64, 48), exif=exif),
+    ]
     refused = 0
     for _ in range(200):
         content = bytearray(draw.choice(whole))
@@ -138,6 +209,7 @@ def test_damage_ends_in_a_header_or_a_fault(tmp_path: Path) -> None:
         try:
             header = read_header(written(tmp_path, bytes(content)))
             assert header.height > 0 and header.width > 0 and header.size == len(content)
+            assert header.channels in (1, 2, 3, 4) and header.orientation in range(9)
         except ValueError:
             refused += 1
     assert 0 < refused < 200

@@ -231,35 +231,6 @@ def test_evaluation_images_match_pillow(index, size, crop_ratio):
     assert np.mean(means) < 0.3
 
 
-@pytest.mark.parametrize("batches", [train, evaluate])
-def test_a_damaged_image_is_named(index, batches):
-    path = next(index.path(i) for i in range(COUNT) if index.path(i).suffix == ".JPG")
-    good = path.read_bytes()
-    path.write_bytes(good[:200] + bytes(len(good) - 200))  # the same size, and a sound start
-    with pytest.raises(ValueError, match=rf"{path} cannot be decoded"):
-        list(batches(index))
-
-
-def test_a_file_of_another_size_is_named(index):
-    path = index.path(7)
-    path.write_bytes(path.read_bytes()[:-10])
-    with pytest.raises(ValueError, match=str(path)):
-        list(train(index))
-
-
-def test_good_batches_come_before_the_damaged_one(index):
-    order = [batch.ids.tolist() for batch in train(index, steps=(0, 5))]
-    late = next(i for i in order[4] if not any(i in ids for ids in order[:2]))
-    position = next(step for step, ids in enumerate(order) if late in ids)
-    path = index.path(late)
-    path.write_bytes(path.read_bytes()[:30] + bytes(path.stat().st_size - 30))
-    batches = train(index, steps=(0, 5))
-    for step in range(position):
-        assert next(batches).ids.tolist() == order[step]
-    with pytest.raises(ValueError, match=path.name):
-        next(batches)
-
-
 def threads():
     return sum(1 for _ in Path("/proc/self/task").iterdir())
 

@@ -119,28 +119,16 @@ def test_every_image_once_and_the_same_batches_for_any_world(index, world_size):
 
 @pytest.mark.parametrize("suffix", [".JPG", ".png"])
 @pytest.mark.parametrize("kept", [0, 30, 0.5, 0.98])
-def test_a_damaged_image_is_named(index, suffix, kept):
+def test_a_damaged_image_is_named_and_black(index, suffix, kept):
     path = next(index.path(i) for i in range(COUNT) if index.path(i).suffix == suffix)
     good = path.read_bytes()
     start = good[: int(kept * len(good)) if kept < 1 else kept]
     path.write_bytes(start + bytes(len(good) - len(start)))  # the size stays
-    with pytest.raises(ValueError, match=rf"{path} cannot be decoded: put an intact copy in its place"):
-        list(show(pillow, index))
-
-
-def test_a_file_of_another_size_is_named(index):
-    path = index.path(7)
-    path.write_bytes(path.read_bytes()[:-10])
-    with pytest.raises(ValueError, match=rf"{path} has \d+ bytes, \d+ when it was indexed"):
-        list(show(pillow, index))
-
-
-def test_good_batches_come_before_the_damaged_one(index):
-    index.path(12).write_bytes(bytes(index.path(12).stat().st_size))
-    batches = show(pillow, index)
-    assert [next(batches).ids[0] for _ in range(2)] == [0, 5]
-    with pytest.raises(ValueError, match=index.path(12).name):
-        next(batches)
+    batches = list(show(pillow, index))
+    (bad,) = (bad for batch in batches for bad in batch.bad)
+    assert bad.file == str(path)
+    (row,) = (b.images[b.ids.tolist().index(bad.id)] for b in batches if bad.id in b.ids)
+    assert torch.equal(row, pillow.normalised(torch.zeros(1, 32, 32, 3, dtype=torch.uint8))[0])
 
 
 @pytest.mark.parametrize("taken", [1, 3])

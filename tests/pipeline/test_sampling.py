@@ -5,7 +5,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from pipeline import order, sampling
+from pipeline import order, pairing, sampling
 from pipeline.hashing import draw_seed, hash64, uniforms
 
 
@@ -24,10 +24,10 @@ def test_pinned_values():
     assert uniforms(7, np.array([0, 1]), 5).tolist() == [0.5270931350024932, 0.2855532834334168]
     assert order.at(np.array([0, 1, 102, 103, 10**12]), seed=5, count=103)[1].tolist() == [63, 59, 49, 6, 37]
     assert draw_seed(seed=1, step=2, micro_batch=3) == 3393425290103416898
-    assert sampling.mixup_weight(alpha=0.2, seed=1, step=2, micro_batch=3) == pytest.approx(
+    assert pairing.mixup_weight(alpha=0.2, seed=1, step=2, micro_batch=3) == pytest.approx(
         0.6507289788791373, rel=1e-12
     )
-    assert sampling.mixup_partners(6, seed=1, step=2, micro_batch=3).tolist() == [3, 1, 4, 0, 2, 5]
+    assert pairing.partners(6, seed=1, step=2, micro_batch=3).tolist() == [3, 1, 4, 0, 2, 5]
     ids = np.array([0, 1, 9])
     drawn = sampling.draw(
         seed=3, epochs=ids * 0, ids=ids, heights=ids * 0 + 400, widths=ids * 0 + 500, scale_min=0.08, flip=0.5
@@ -204,7 +204,7 @@ def test_flips_come_as_often_as_asked_for(flip):
 def test_mixup_weights_follow_their_beta_distribution(alpha):
     count = 4000
     drawn = np.array(
-        [sampling.mixup_weight(alpha=alpha, seed=1, step=s // 4, micro_batch=s % 4) for s in range(count)]
+        [pairing.mixup_weight(alpha=alpha, seed=1, step=s // 4, micro_batch=s % 4) for s in range(count)]
     )
     assert drawn.min() >= 0 and drawn.max() <= 1
     variance = 1 / (4 * (2 * alpha + 1))
@@ -217,16 +217,16 @@ def test_mixup_weights_follow_their_beta_distribution(alpha):
 
 
 def test_a_tiny_alpha_draws_the_ends():
-    drawn = {sampling.mixup_weight(alpha=1e-6, seed=0, step=s, micro_batch=0) for s in range(50)}
+    drawn = {pairing.mixup_weight(alpha=1e-6, seed=0, step=s, micro_batch=0) for s in range(50)}
     assert drawn == {0.0, 1.0}
 
 
 def test_mixup_partners_are_a_permutation_of_their_own_micro_batch():
-    drawn = np.stack([sampling.mixup_partners(64, seed=1, step=s, micro_batch=2) for s in range(300)])
+    drawn = np.stack([pairing.partners(64, seed=1, step=s, micro_batch=2) for s in range(300)])
     assert (np.sort(drawn, axis=1) == np.arange(64)).all()
     assert len(np.unique(drawn, axis=0)) == 300
     assert (drawn == np.arange(64)).sum(axis=1).mean() == pytest.approx(1, abs=0.3)  # fixed points
-    other = sampling.mixup_partners(64, seed=1, step=0, micro_batch=3)
+    other = pairing.partners(64, seed=1, step=0, micro_batch=3)
     assert (drawn[0] != other).any()
 
 
