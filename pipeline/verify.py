@@ -30,7 +30,7 @@ def verify_index(index: Index, *, say: Callable[[str], None]) -> Iterator[Fault]
 
     Damaged is what a training would not show (`pipeline.soundness`), and what Pillow cannot decode.
     """
-    read = SoundReader(index, say=say)
+    read = SoundReader(index)
 
     def check(i: int) -> Fault | None:
         encoded = read(i)
