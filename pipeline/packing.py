@@ -116,6 +116,5 @@ def _finish(
     for line in [line for each in made for line in each.kept]:
         say(f"{line}: packed as it is, since it cannot be decoded")
     size = sum(each.bytes for each in made)
-    say(
-        f"{out}: {len(source)} images in {len(made)} shard{'s' * (len(made) != 1)}, {as_bytes(size)}, every checksum holds"
-    )
+    count = f"{len(made)} shard{'s' * (len(made) != 1)}"
+    say(f"{out}: {len(source)} images in {count}, {as_bytes(size)}, every checksum holds")
