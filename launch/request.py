@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
@@ -10,7 +9,7 @@ from typing import Annotated, Literal
 import tyro
 
 from pipeline.config import Evaluation, Feeding
-from rexnet.channels import LITE_WIDTHS, TOTAL_STRIDE, WIDTHS, variant_shape
+from rexnet.channels import TOTAL_STRIDE, variant_shape
 
 
 def _percent(words: list[str]) -> float:
@@ -65,7 +64,7 @@ class Request:
     feeding: Feeding = field(default_factory=Feeding)
 
     def __post_init__(self) -> None:
-        _check_variant(self.variant)
+        variant_shape(self.variant)
         _check_expectation(self.expect, tolerance=self.tolerance)
         if self.image_size < TOTAL_STRIDE:
             raise ValueError(
@@ -116,24 +115,6 @@ def find_weights(weights: Path) -> Path:
     inside = path / "model.safetensors"
     wanted = inside if inside.is_file() else "a .safetensors or .pth file"
     raise ValueError(f"{path} is a folder; --weights wants a file: {wanted}")
-
-
-def _check_variant(variant: str) -> None:
-    try:
-        variant_shape(variant)
-    except ValueError as error:
-        near = _likely_variant(variant)
-        raise ValueError(f"{error}; did you mean {near}?" if near else str(error)) from None
-
-
-def _likely_variant(name: str) -> str | None:
-    """The published variant whose width stands at the end of `name`: rexnet1.3, rexnetv1_1.3, rexnet_130."""
-    width = re.search(r"(\d)[._]?(\d)0?x?$", name)
-    if width is None:
-        return None
-    family, widths = ("rexnet_lite", LITE_WIDTHS) if "lite" in name.lower() else ("rexnet", WIDTHS)
-    number = f"{width[1]}.{width[2]}"
-    return f"{family}_{number}" if float(number) in widths else None
 
 
 def _check_expectation(expect: float | None, *, tolerance: float) -> None:

@@ -78,7 +78,7 @@ def train_plans(
             plan = sample_plan(
                 index, augmentation=augmentation, seed=seed, epochs=epochs, ids=ids, image_size=size
             )
-            yield replace(plan, step=step, micro_batch=micro_batch, epochs=epochs)
+            yield replace(plan, step=step, micro_batch=micro_batch)
 
 
 def sample_plan(
@@ -123,11 +123,11 @@ def sample_plan(
         )
         inputs = (*inputs, augmented.operations, augmented.bins, augmented.signs)
     if not augmentation.erasing:
-        return Plan(ids=ids, inputs=inputs)
+        return Plan(ids=ids, inputs=inputs, epochs=epochs)
     erased = erasing.boxes(
         probability=augmentation.erasing, seed=seed, epochs=epochs, ids=ids, image_size=image_size
     )
-    return Plan(ids=ids, inputs=inputs, erased=erased)
+    return Plan(ids=ids, inputs=inputs, erased=erased, epochs=epochs)
 
 
 def eval_plans(

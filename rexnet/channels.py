@@ -5,6 +5,7 @@ Source: "Rethinking Channel Dimensions for Efficient Model Design", Han et al., 
 Constants as in the authors' code (https://github.com/clovaai/rexnet, rexnetv1.py and rexnetv1_lite.py).
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import accumulate, repeat
@@ -123,12 +124,19 @@ def variant_shape(variant: str) -> NetworkShape:
     """
     family, _, number = variant.rpartition("_")
     rules = {"rexnet": network_shape, "rexnet_lite": lite_shape}
+    near = _likely(variant)
+    hint = f"; did you mean {near}?" if near else ""
     try:
         width, rule = float(number), rules[family]
     except (ValueError, KeyError):
         known = ", ".join([*(f"rexnet_{w}" for w in WIDTHS), *(f"rexnet_lite_{w}" for w in LITE_WIDTHS)])
-        raise ValueError(f"there is no network {variant!r}; there are {known}, and other widths") from None
-    return rule(width)
+        raise ValueError(
+            f"there is no network {variant!r}; there are {known}, and other widths{hint}"
+        ) from None
+    try:
+        return rule(width)
+    except ValueError as error:
+        raise ValueError(f"{error}{hint}") from None
 
 
 def round_up(count: int, multiple: int) -> int:
@@ -143,9 +151,18 @@ def round_up(count: int, multiple: int) -> int:
 def _check(width: float) -> None:
     if not 1 / _PENULTIMATE <= width <= _WIDEST:
         raise ValueError(
-            f"width is {width:g}, but must be positive and at most {_WIDEST}; published are {WIDTHS} "
-            "(timm's rexnet_100 is rexnet_1.0 here)"
+            f"width is {width:g}, but must be positive and at most {_WIDEST}; published are {WIDTHS}"
         )
+
+
+def _likely(name: str) -> str | None:
+    """Returns the published variant whose width ends `name`: rexnet1.3, rexnetv1_1.3, timm's rexnet_130."""
+    width = re.search(r"(\d)[._]?(\d)0?x?$", name)
+    if width is None:
+        return None
+    family, widths = ("rexnet_lite", LITE_WIDTHS) if "lite" in name.lower() else ("rexnet", WIDTHS)
+    number = f"{width[1]}.{width[2]}"
+    return f"{family}_{number}" if float(number) in widths else None
 
 
 def _line(width: float, *, slope: float, fit: Callable[[int], int]) -> tuple[int, tuple[int, ...]]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 class Checkpoints:

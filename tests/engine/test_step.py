@@ -273,5 +273,5 @@ def test_a_checkpoint_of_another_format_or_run_is_refused(tmp_path: Path) -> Non
     with pytest.raises(ValueError, match="another run"):
         Checkpoints(tmp_path, identity="b", say=print).load()
     torch.save({"format": 0, "identity": "a", "state": state}, tmp_path / "last.pt")
-    with pytest.raises(ValueError, match="format 0, but this version reads 1"):
+    with pytest.raises(ValueError, match="format 0, but this version reads 2"):
         Checkpoints(tmp_path, identity="a", say=print).load()

@@ -143,7 +143,7 @@ def test_names_and_widths_that_do_not_exist() -> None:
     for width in (0, -1, float("nan"), 10):
         with pytest.raises(ValueError, match="positive"):
             network_shape(width)
-    with pytest.raises(ValueError, match=r"timm's rexnet_100 is rexnet_1\.0"):
+    with pytest.raises(ValueError, match=r"did you mean rexnet_1\.0\?"):
         create_model("rexnet_100")
 
 
