@@ -147,6 +147,8 @@ class Session:
             references=self.references(),
             restarts=restarts,
             max_bad=self.run.feeding.max_bad,
+            max_skipped=self.run.numerics.max_skipped,
+            name_image=lambda i: str(self.data.train.path(i)),
             group=self.world.host_group,
         )
 

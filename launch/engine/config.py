@@ -74,6 +74,14 @@ class Numerics:
     """How tensors lie in memory; the network computes the same function in all. auto: what is fastest here,
     timed at a run's first start and kept."""
 
+    max_skipped: int = field(default=50, metadata=OPERATION)
+    """Optimizer steps in a row that may be skipped because a value is not finite; at the next line of metrics
+    the run then stops. fp16 skips up to about 20 at its start, until its scale fits."""
+
+    def __post_init__(self) -> None:
+        if self.max_skipped < 1:
+            raise ValueError(f"max-skipped is {self.max_skipped}, but must be at least 1: --max-skipped 50")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Keeping:

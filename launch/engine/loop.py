@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
+from typing import NoReturn
 
 import torch.distributed as dist
 from torch import nn
@@ -10,6 +11,7 @@ from torch import nn
 from launch.engine.bad_images import Bad, check_bad
 from launch.engine.config import Ema, Keeping, Optim
 from launch.engine.course import Course
+from launch.engine.divergence import diagnose
 from launch.engine.meter import Meter, Waiting
 from launch.engine.metrics import Score
 from launch.engine.ports import Record, Tracker, TrainBatches
@@ -27,6 +29,8 @@ class Loop:
         save: writes a checkpoint; only rank 0's does anything.
         references: published figures that stand beside every evaluation.
         max_bad: share of the training images that may prove bad.
+        max_skipped: steps in a row that may be skipped.
+        name_image: gives the file of a training image.
         group: connects the hosts' memory; None is the default group.
         restarts: how often the run was taken up again.
     """
@@ -47,13 +51,15 @@ class Loop:
         references: Mapping[str, float],
         restarts: int,
         max_bad: float,
+        max_skipped: int,
+        name_image: Callable[[int], str],
         group: dist.ProcessGroup | None = None,
     ):
         self.course, self.step, self.state = course, step, step.state
         self.optim, self.ema, self.keeping = optim, ema, keeping
         self.batches, self.score, self.save = batches, score, save
         self.tracker, self.stop, self.references, self.restarts = tracker, stop, references, restarts
-        self.max_bad, self.group = max_bad, group
+        self.max_bad, self.max_skipped, self.name_image, self.group = max_bad, max_skipped, name_image, group
 
     def run(self, *, until: int | None = None) -> bool:
         """Trains up to the course's end, or step `until`; returns whether it was told to stop earlier.
@@ -61,14 +67,15 @@ class Loop:
         Scores the average past every epoch but the last, whose score is the run's result and its caller's.
 
         Raises:
-            ValueError: more training images have proved bad than are allowed.
+            ValueError: more training images have proved bad, or more steps in a row were skipped, than are
+                allowed. The newest checkpoint stays as it is.
         """
         course, state = self.course, self.state
         end = course.steps if until is None else min(until, course.steps)
         if state.step >= end:
             return False
         with closing(self.batches(from_step=state.step, to_step=end)) as stream:
-            return self._train(Waiting(stream), end=end)
+            return self._train(Waiting(stream, kept=self.step.accumulation), end=end)
 
     def _train(self, waiting: Waiting, *, end: int) -> bool:
         course, state = self.course, self.state
@@ -86,6 +93,8 @@ class Loop:
             self.name_bad(meter.found)
             self.tracker.write(self.train_record(metrics, lr=lr))
             check_bad(state.bad, share=self.max_bad, images=course.images)
+            if state.streak >= self.max_skipped:
+                self._stop_diverged(waiting, lr=lr)
             epoch_over = course.ends_epoch(state.step)
             if epoch_over and not told and state.step < course.steps:
                 self.write_score(self.score(state.average.model), weights="ema")
@@ -96,6 +105,18 @@ class Loop:
                 return True
             meter.restart()
         return False
+
+    def _stop_diverged(self, waiting: Waiting, *, lr: float) -> NoReturn:
+        diverged = diagnose(
+            self.step,
+            waiting.ids,
+            lr=lr,
+            max_skipped=self.max_skipped,
+            name_image=self.name_image,
+            group=self.group,
+        )
+        self.tracker.write(self.event("diverged", images=", ".join(diverged.images)))
+        raise diverged
 
     def train_record(self, metrics: Mapping[str, float], *, lr: float) -> Record:
         """Returns the line of metrics.jsonl for training since the last line."""

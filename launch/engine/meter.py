@@ -1,7 +1,9 @@
 """What the loop measures between two lines of metrics."""
 
 import time
+from collections import deque
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -12,11 +14,17 @@ from launch.engine.step import TOTALS, Step
 
 
 class Waiting:
-    """Passes micro-batches on, adds up the seconds spent waiting for them and keeps what was bad in them."""
+    """Passes micro-batches on, adds up the seconds spent waiting for them and keeps what was bad in them.
 
-    def __init__(self, batches: Iterator[MicroBatch]):
+    Args:
+        kept: how many of the last micro-batches' ids are kept.
+    """
+
+    def __init__(self, batches: Iterator[MicroBatch], *, kept: int = 1):
         self.batches = batches
         self.seconds = 0.0
+        self.images = 0
+        self.ids: deque[Any] = deque(maxlen=kept)
         self.bad: dict[int, BadImage] = {}
 
     def __iter__(self) -> Iterator[MicroBatch]:
@@ -26,6 +34,8 @@ class Waiting:
         start = time.perf_counter()
         batch = next(self.batches)
         self.seconds += time.perf_counter() - start
+        self.images += len(batch.ids)
+        self.ids.append(batch.ids)
         self.bad |= {bad.id: bad for bad in batch.bad}
         return batch
 
@@ -50,33 +60,36 @@ class Meter:
     def restart(self) -> None:
         """Starts the clock anew, after work that is not training."""
         self.started = time.perf_counter()
-        self.waiting.seconds = 0.0
+        self.waiting.seconds, self.waiting.images = 0.0, 0
 
     def read(self, *, stop: bool) -> tuple[dict[str, float], bool]:
         """Returns the metrics since the last reading, over all ranks, and whether any rank is to stop."""
         elapsed = time.perf_counter() - self.started
         known = {bad.id for bad in self.step.state.bad if bad.split == "train"}
         new = [bad for i, bad in self.waiting.bad.items() if i not in known]
-        own = torch.tensor([float(stop), self.waiting.seconds / elapsed, len(new)], dtype=torch.float64)
-        vector = torch.cat([self.step.totals, own.to(self.step.totals.device)])
+        told = [float(stop), self.waiting.seconds / elapsed, len(new), self.waiting.images]
+        own = torch.tensor(told, dtype=torch.float64).to(self.step.totals.device)
+        vector = torch.cat([self.step.totals, self.step.streak[None], own])
         dist.all_reduce(vector)
         ranks = dist.get_world_size()
-        *totals, stops, waits, bad = vector.tolist()
+        *totals, streak, stops, waits, bad, shown = vector.tolist()
         loss, hits, images, skipped = totals
-        assert len(totals) == len(TOTALS) and images > 0
+        assert len(totals) == len(TOTALS) and shown > 0
         elapsed = time.perf_counter() - self.started
         state = self.step.state
         state.skipped += round(skipped / ranks)
+        state.streak = round(streak / ranks)
         self.step.totals.zero_()
         self.found = gather_bad(new, split="train", group=self.group) if bad else ()
         self.waiting.bad.clear()
         self.restart()
         return {
-            "train/loss": loss / images,
-            "train/acc1": 100 * hits / images,
-            "speed/images_per_s": images / elapsed,
+            "train/loss": loss / images if images else float("nan"),
+            "train/acc1": 100 * hits / images if images else float("nan"),
+            "speed/images_per_s": shown / elapsed,
             "speed/data_wait": waits / ranks,
             "health/skipped_steps": state.skipped,
+            "health/skipped_in_a_row": state.streak,
             "health/grad_norm": float(self.step.gradient_norm),
             "health/loss_scale": state.scaler.get_scale(),
         }, stops > 0

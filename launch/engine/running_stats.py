@@ -3,6 +3,9 @@
 With n micro-batches on a rank, the k-th (from 1) uses momentum (m/n) / (1 - (n-k) m/n); the statistics
 then have moved by m towards the mean over the n micro-batches, and one all-reduce averages the ranks. So
 the statistics are those of all micro-batches, in whatever way these are spread over ranks.
+
+An activation that is not finite ruins them for good, also where the loss and all gradients stay finite, as
+behind a sigmoid or a clamp. So they are looked at before anything is made of the step.
 """
 
 import torch
@@ -26,7 +29,9 @@ class RunningStats:
         assert self.momentum is not None
         assert all(norm.momentum == self.momentum for norm in self.norms)
         buffers = [b for norm in self.norms for b in (norm.running_mean, norm.running_var)]
-        self.values = torch.cat([b for b in buffers if b is not None])
+        values = torch.cat([b for b in buffers if b is not None])
+        self._sent = torch.cat([values, values.new_zeros(1)])  # the last place is the loss's, for the way
+        self.values = self._sent[:-1]
         self.counts = torch.stack(
             [n.num_batches_tracked for n in self.norms if n.num_batches_tracked is not None]
         )
@@ -54,10 +59,18 @@ class RunningStats:
         self.values.copy_(before[0])
         self.counts.copy_(before[1])
 
-    def settle(self, before: tuple[Tensor, Tensor], *, skipped: Tensor) -> None:
-        """Ends an optimizer step: averages the ranks, or, where `skipped` [] is true, takes all back."""
-        self.values.div_(dist.get_world_size())
+    def average_ranks(self, loss: Tensor) -> Tensor:
+        """Averages the ranks; returns [] bool: whether all their statistics and their `loss` [] are finite.
+
+        A value that is not finite makes the sum over the ranks so: every rank comes to the same answer.
+        """
+        self._sent[-1] = loss
+        self._sent.div_(dist.get_world_size())
         with record_function("all-reduce"):
-            dist.all_reduce(self.values)
+            dist.all_reduce(self._sent)
+        return self._sent.isfinite().all()
+
+    def settle(self, before: tuple[Tensor, Tensor], *, skipped: Tensor) -> None:
+        """Ends an optimizer step; where `skipped` [] is true, takes all back."""
         self.values.copy_(torch.where(skipped, before[0], self.values))
         self.counts.copy_(torch.where(skipped, before[1], before[1] + 1))

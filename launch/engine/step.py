@@ -16,7 +16,8 @@ from launch.engine.ports import MicroBatch
 from launch.engine.state import TrainState
 
 TOTALS = ("loss", "hits", "images", "skipped")
-"""What `Step.totals` adds up since it was last cleared: [4] float64 on the device."""
+"""What `Step.totals` adds up since it was last cleared: [4] float64 on the device; of skipped steps only that
+they were."""
 
 _BUCKET_MIB = 4
 """DDP's default of 25 MiB puts nearly all of ReXNet-1.0 (18 MiB) into one bucket: no overlap."""
@@ -83,6 +84,11 @@ class Step:
         accumulation: this rank's micro-batches per step.
         first_micro_batch: number of its first one within the step.
         draw_seed: (step, micro_batch) -> seed of dropout and drop-path.
+
+    Attributes:
+        totals: sums since they were last cleared, see `TOTALS`.
+        losses: of this rank's micro-batches in the last step, [accumulation].
+        streak: how many steps in a row, up to the last one, were skipped, [] float64.
     """
 
     def __init__(
@@ -109,28 +115,36 @@ class Step:
         self.parameters = [p for p in state.model.parameters() if p.requires_grad]
         self.replica = replicate(state.model, device)
         self.totals = torch.zeros(len(TOTALS), dtype=torch.float64, device=device)
+        self.shown = torch.zeros(3, dtype=torch.float64, device=device)
+        self.losses = torch.zeros(accumulation, device=device)
+        self.streak = torch.full((), float(state.streak), dtype=torch.float64, device=device)
         self.gradient_norm = torch.zeros((), device=device)
 
     def __call__(self, batches: Iterator[MicroBatch], *, lr: float, decay: float) -> None:
         """Takes this rank's micro-batches of one step from `batches` and moves the state by one step.
 
-        A step whose gradient is not finite leaves weights, momentum, EMA and running statistics as they
-        were, bit for bit; the choice is made on the device, and the clock counts the step.
+        Where any rank's loss, running statistics (which an activation reaches) or gradients are not finite,
+        weights, momentum, EMA and running statistics stay as they were on all ranks, bit for bit. The choice
+        is made on the device, and the clock counts the step.
         """
         state = self.state
         state.model.train()
         before = state.stats.snapshot()
         state.optimizer.zero_grad(set_to_none=True)
+        self.shown.zero_()
         for k in range(self.accumulation):
             with record_function("data"):
                 batch = next(batches)
             torch.manual_seed(self.draw_seed(state.step, self.first_micro_batch + k))
             self._accumulate(batch, k=k)
         with record_function("optimizer"):
-            skipped = self._update(lr)
+            sound = state.stats.average_ranks(self.losses.sum())
+            skipped = self._update(lr, sound=sound)
             state.stats.settle(before, skipped=skipped)
             state.average.update(state.model, state.stats, decay=decay, skipped=skipped)
+        self.totals[:3] += torch.where(skipped, 0.0, self.shown)
         self.totals[3] += skipped
+        self.streak.add_(1).mul_(skipped)
         state.step += 1
 
     def settle(self, batch: MicroBatch) -> None:
@@ -145,7 +159,6 @@ class Step:
             self._accumulate(batch, k=self.accumulation - 1)
         self.state.optimizer.zero_grad(set_to_none=True)
         self.state.stats.restore(before)
-        self.totals.zero_()
 
     def _accumulate(self, batch: MicroBatch, *, k: int) -> None:
         self.state.stats.share_momentum(k + 1, self.accumulation)
@@ -161,12 +174,13 @@ class Step:
                 self.state.scaler.scale(loss / self.accumulation).backward()
         with torch.no_grad():
             size = batch.labels.shape[0]
-            self.totals[0] += loss.detach() * size
-            self.totals[1] += mixed_hits(logits, batch)
-            self.totals[2] += size
+            self.losses[k] = loss
+            self.shown[0] += loss * size
+            self.shown[1] += mixed_hits(logits, batch)
+            self.shown[2] += size
 
-    def _update(self, lr: float) -> Tensor:
-        """Steps the optimizer; returns [] bool: whether the step was skipped."""
+    def _update(self, lr: float, *, sound: Tensor) -> Tensor:
+        """Steps the optimizer where `sound` [] is true and no gradient overflows; returns [] bool: if not."""
         optimizer, scaler = self.state.optimizer, self.state.scaler
         for group in optimizer.param_groups:
             group["lr"] = lr
@@ -177,7 +191,7 @@ class Step:
             torch.nn.utils.clip_grads_with_norm_(
                 self.parameters, self.optim.clip, self.gradient_norm, foreach=True
             )
-        skipped = found_overflow(scaler, optimizer)
+        skipped = skip_unless(sound, scaler, optimizer)
         scaler.step(optimizer)
         if self.moving_scale:
             scaler.update()
@@ -186,13 +200,16 @@ class Step:
         return skipped
 
 
-def found_overflow(scaler: torch.amp.GradScaler, optimizer: torch.optim.Optimizer) -> Tensor:
-    """Returns [] bool on the device: whether the unscaled gradients hold a value that is not finite.
+def skip_unless(sound: Tensor, scaler: torch.amp.GradScaler, optimizer: torch.optim.Optimizer) -> Tensor:
+    """Has the scaler skip its next step where `sound` [] is false, as where an unscaled gradient overflowed.
 
-    The scaler has no public way to say so without a wait for the device; a test holds this one to it.
+    Returns [] bool on the device: whether it will skip. The scaler has no public way to ask or to be told
+    without a wait for the device; a test holds this one to it.
     """
     found = scaler._per_optimizer_states[id(optimizer)]["found_inf_per_device"]
-    return torch.stack(list(found.values())).sum() > 0
+    (overflowed,) = found.values()  # one per device
+    torch.maximum(overflowed, (~sound).to(overflowed.dtype), out=overflowed)
+    return overflowed > 0
 
 
 def mixed_loss(logits: Tensor, batch: MicroBatch, *, smoothing: float) -> Tensor:

@@ -19,8 +19,8 @@ class _Console(Console):
         raise BrokenPipeError
 
 
-_FOR_THE_LOG = ("checkpoint", "end")
-"""Events that a person has seen otherwise: checkpoints with their epoch, the end in the result."""
+_FOR_THE_LOG = ("checkpoint", "diverged", "end")
+"""Events that a person has seen otherwise: checkpoints with their epoch, the ends in the last message."""
 
 
 class Terminal:
@@ -120,6 +120,7 @@ class Terminal:
             f"lr {_number(record, 'train/lr', '.4g')}",
             f"{_number(record, 'speed/images_per_s', '.0f')} images/s",
             f"data wait {_number(record, 'speed/data_wait', '.1%').replace('%', ' %')}",
+            *_skipping(record),
             f"ETA {self._eta(record)}",
         ]
         return "  ".join(parts)
@@ -176,6 +177,12 @@ class Terminal:
 def _number(record: Record, name: str, form: str) -> str:
     value: Any = record.get(name)
     return format(value, form) if isinstance(value, int | float) else "-"
+
+
+def _skipping(record: Record) -> list[str]:
+    """What is said only while steps are skipped."""
+    streak = record.get("health/skipped_in_a_row")
+    return [f"{streak:.0f} steps skipped in a row"] if isinstance(streak, int | float) and streak else []
 
 
 def _duration(seconds: float) -> str:

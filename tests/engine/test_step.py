@@ -1,6 +1,7 @@
 """The optimizer step: skipping, precision, settling."""
 
 import copy
+import math
 from pathlib import Path
 
 import pytest
@@ -254,16 +255,24 @@ def test_a_step_is_what_plain_torch_does() -> None:
 def test_skipped_steps_are_counted_over_restarts() -> None:
     state = new_state()
     step = new_step(state)
-    meter = Meter(step, Waiting(iter([])))
-    for k, scale in enumerate((float("inf"), 1.0, float("inf"))):
-        step(iter([micro_batch(k, scale=scale)]), lr=0.01, decay=0.5)
+    scales = (float("inf"), 1.0, float("inf"), float("inf"))
+    waiting = Waiting(micro_batch(k, scale=scale) for k, scale in enumerate(scales))
+    meter = Meter(step, waiting)
+    for _ in scales:
+        step(waiting, lr=0.01, decay=0.5)
     metrics, told = meter.read(stop=True)
-    assert metrics["health/skipped_steps"] == 2 and told
+    assert metrics["health/skipped_steps"] == 3 and told
+    assert metrics["health/skipped_in_a_row"] == 2
+    assert math.isfinite(metrics["train/loss"])  # of the step that was taken
     resumed = new_state()
     resumed.load_state_dict(copy.deepcopy(state.state_dict()))
     step = new_step(resumed)
-    step(iter([micro_batch(9, scale=float("inf"))]), lr=0.01, decay=0.5)
-    assert Meter(step, Waiting(iter([]))).read(stop=False)[0]["health/skipped_steps"] == 3
+    waiting = Waiting(iter([micro_batch(9, scale=float("inf"))]))
+    meter = Meter(step, waiting)
+    step(waiting, lr=0.01, decay=0.5)
+    metrics, _ = meter.read(stop=False)
+    assert metrics["health/skipped_steps"] == 4 and metrics["health/skipped_in_a_row"] == 3
+    assert math.isnan(metrics["train/loss"])
 
 
 def test_a_checkpoint_of_another_format_or_run_is_refused(tmp_path: Path) -> None:
