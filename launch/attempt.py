@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from launch.engine.preemption import StopRequest
 from launch.folder import write_json
 
 _NAME = "attempt.json"
@@ -31,6 +32,7 @@ class Attempt:
         folder: the run's folder once it is known.
         step: the last step trained.
         silent: nothing was attempted, so nothing is recorded.
+        stop: whether this process has been told to stop.
     """
 
     folder: Path | None = None
@@ -39,7 +41,12 @@ class Attempt:
     message: str = ""
     silent: bool = False
     begun: bool = False
+    recorded: bool = False
     rank: int = field(default_factory=lambda: int(os.environ.get("RANK", "0")))
+    stop: StopRequest = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.stop = StopRequest(end=self._cut_short)
 
     def begin(self) -> None:
         """Records that the attempt has begun, so that one killed without a word is not taken for the last."""
@@ -53,7 +60,15 @@ class Attempt:
         """
         if self.begun and self.state == "fault" and self._says("user-error"):
             return
+        self.recorded = True
         self._write({"state": self.state, "message": self.message, "step": self.step})
+
+    def _cut_short(self) -> None:
+        """Records that the process is ended by a signal, if its end is not known yet."""
+        if self.rank == 0 and not self.recorded and not self.silent:
+            self.state = "requeue"
+            self.message = "ended by a signal, at once; the same command goes on from the newest checkpoint"
+            self.record()
 
     def _says(self, state: str) -> bool:
         place = (self.folder or Path("runs")) / _NAME
@@ -73,12 +88,15 @@ class Attempt:
 def carry_out(work: Callable[[Attempt], None], *, attempt: Attempt) -> int:
     """Does the work and returns the exit code: 0, 2 for a mistake of the user, 1 for a fault or a miss.
 
-    What every rank meets is said once: the other ranks wait for rank 0, whose end ends them.
+    What every rank meets is said once: the other ranks wait for rank 0, whose end ends them. Signals end
+    the work, unless it defers them.
     """
     try:
+        attempt.stop.listen()
         work(attempt)
     except KeyboardInterrupt:
-        return _end(attempt, state="requeue", message="interrupted before the first step", code=130)
+        message = "told to stop before there was anything to save; the same command starts again"
+        return _end(attempt, state="requeue", message=message, code=130)
     except Missed as missed:
         return _end(attempt, state="fault", message=str(missed), code=1, plain=True)
     except Exception as error:

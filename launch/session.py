@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from launch.config import Run
+from launch.engine.agreement import Agreement, interruptible
 from launch.engine.config import LayoutName, Precision
 from launch.engine.course import Course
 from launch.engine.distributed import World
@@ -140,7 +141,7 @@ class Session:
             ema=self.run.ema,
             keeping=self.run.keeping,
             batches=self.train_batches,
-            score=lambda model: self.score(model)[0],
+            score=lambda model: self.score(model, stop=stop)[0],
             save=save,
             tracker=tracker,
             stop=stop,
@@ -167,19 +168,27 @@ class Session:
             processes=self.world.place.local_world_size,
         )
 
-    def score(self, model: nn.Module, *, keep: bool = False) -> tuple[Score, Predictions | None]:
-        """Evaluates `model` on every validation image."""
+    def score(
+        self, model: nn.Module, *, stop: StopRequest, keep: bool = False
+    ) -> tuple[Score, Predictions | None]:
+        """Evaluates `model` on every validation image.
+
+        Raises:
+            Interrupted: a rank was asked to stop.
+        """
+        images, group = len(self.data.val), self.world.host_group
+        most = -(-images // (self.run.evaluation.eval_batch * self.world.place.world_size))
         return evaluate(
             model,
-            self.eval_batches,
-            images=len(self.data.val),
+            lambda: interruptible(self.eval_batches, most=most, agreement=Agreement(stop, group=group)),
+            images=images,
             device=self.world.device,
-            group=self.world.host_group,
+            group=group,
             memory_format=self.layout.memory_format,
             keep=keep,
         )
 
-    def eval_batches(self) -> Iterator[MicroBatch]:
+    def eval_batches(self) -> Generator[MicroBatch]:
         """Yields this rank's share of one pass over the validation images."""
         place = self.world.place
         return eval_batches(

@@ -16,7 +16,6 @@ from launch.engine.checkpoint import Checkpoints
 from launch.engine.distributed import find_place
 from launch.engine.metrics import evaluate
 from launch.engine.ports import MicroBatch, Record, Tracker
-from launch.engine.preemption import StopRequest
 from launch.engine.state import TrainState
 from launch.opening import Say, open_session, open_terminal
 from launch.session import Session
@@ -65,9 +64,8 @@ def smoke(run: Run, attempt: Attempt) -> None:
 
     state = session.new_state()
     step = session.new_step(state)
-    stop = StopRequest()
-    stop.listen()
-    parts = {"tracker": tracker, "save": lambda: None, "stop": stop, "restarts": 0}
+    attempt.stop.defer(say)
+    parts = {"tracker": tracker, "save": lambda: None, "stop": attempt.stop, "restarts": 0}
     if session.new_loop(step, **parts).run(until=_STEPS):
         return _stop(attempt, tracker)
     speed = rates.images_per_s, rates.data_wait

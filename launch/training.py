@@ -11,12 +11,12 @@ import numpy as np
 from launch.attempt import Attempt
 from launch.cli import Command
 from launch.config import Run
+from launch.engine.agreement import Interrupted
 from launch.engine.checkpoint import Checkpoints
 from launch.engine.distributed import find_place
 from launch.engine.loop import Loop
 from launch.engine.metrics import Predictions, Score
 from launch.engine.ports import Tracker
-from launch.engine.preemption import StopRequest
 from launch.engine.state import TrainState
 from launch.facts import run_facts
 from launch.folder import RunFolder
@@ -62,22 +62,23 @@ def train(command: Command, attempt: Attempt) -> None:
     facts = run_facts(session, earlier=folder.facts())
     if first:
         folder.write_facts(facts)
+    step = session.new_step(state)
     tracker = _trackers(terminal, session, folder, facts, state) if terminal else Silent()
-    stop = StopRequest()
     loop = session.new_loop(
-        session.new_step(state),
+        step,
         tracker=tracker,
         save=_save(checkpoints, state) if first else _nothing,
-        stop=stop,
+        stop=attempt.stop,
         restarts=facts["restarts"],
     )
-    stop.listen()
+    attempt.stop.defer(say)
     ending = "fault"
     try:
         tracker.write(loop.event("resume" if state.step else "start", folder=str(folder.path)))
-        told = loop.run()
-        attempt.message = _stopped(loop, tracker) if told else _finish(session, loop, folder, tracker)
-        attempt.state = ending = "requeue" if told else "done"
+        attempt.state, attempt.message = _run(session, loop, folder, tracker)
+        attempt.step, ending = state.step, attempt.state
+        if first:
+            attempt.record()  # before W&B is closed, which may wait for a network
     finally:
         attempt.step = state.step
         tracker.close(state=ending)
@@ -85,7 +86,6 @@ def train(command: Command, attempt: Attempt) -> None:
     if first:
         if isinstance(tracker, Trackers):
             folder.write_facts({**facts, "wandb": {**facts["wandb"], **_wandb_found(tracker)}})
-        attempt.record()
         say(f"Weights, metrics and report: {write_page(folder.path).parent}")
     for lock in locks:
         lock.close()
@@ -114,9 +114,15 @@ def _nothing() -> None:
     """What ranks that write nothing do instead."""
 
 
-def _stopped(loop: Loop, tracker: Tracker) -> str:
+def _run(session: Session, loop: Loop, folder: RunFolder, tracker: Tracker) -> tuple[str, str]:
+    """Trains and, at the course's end, writes the results; returns the attempt's state and message."""
+    try:
+        if not loop.run():
+            return "done", _finish(session, loop, folder, tracker)
+    except Interrupted:  # in the final evaluation; the last checkpoint holds all that was trained
+        pass
     tracker.write(loop.event("stop"))
-    return f"stopped as asked at step {loop.state.step}; the same command goes on"
+    return "requeue", f"stopped as asked at step {loop.state.step}; the same command goes on"
 
 
 def _wandb_found(tracker: Trackers) -> dict[str, str | None]:
@@ -128,9 +134,9 @@ def _wandb_found(tracker: Trackers) -> dict[str, str | None]:
 def _finish(session: Session, loop: Loop, folder: RunFolder, tracker: Tracker) -> str:
     """Scores the final weights and writes the results; returns them as one line."""
     state = loop.state
-    plain, _ = session.score(state.model)
+    plain, _ = session.score(state.model, stop=loop.stop)
+    score, predictions = session.score(state.average.model, stop=loop.stop, keep=True)
     loop.write_score(plain, weights="model")
-    score, predictions = session.score(state.average.model, keep=True)
     loop.write_score(score, weights="ema", final=1)
     line = result_line(session, score)
     if session.world.place.first:

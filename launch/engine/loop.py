@@ -8,6 +8,7 @@ from typing import NoReturn
 import torch.distributed as dist
 from torch import nn
 
+from launch.engine.agreement import Agreement, Interrupted
 from launch.engine.bad_images import Bad, check_bad
 from launch.engine.config import Ema, Keeping, Optim
 from launch.engine.course import Course
@@ -25,7 +26,7 @@ class Loop:
 
     Args:
         batches: the stream of this rank's micro-batches.
-        score: evaluates a model over all ranks.
+        score: evaluates a model over all ranks; raises Interrupted when one of them was asked to stop.
         save: writes a checkpoint; only rank 0's does anything.
         references: published figures that stand beside every evaluation.
         max_bad: share of the training images that may prove bad.
@@ -74,6 +75,9 @@ class Loop:
         end = course.steps if until is None else min(until, course.steps)
         if state.step >= end:
             return False
+        owed = state.step > 0 and course.ends_epoch(state.step) and state.scored != state.step
+        if owed and self._score_average():
+            return True
         with closing(self.batches(from_step=state.step, to_step=end)) as stream:
             return self._train(Waiting(stream, kept=self.step.accumulation), end=end)
 
@@ -97,7 +101,7 @@ class Loop:
                 self._stop_diverged(waiting, lr=lr)
             epoch_over = course.ends_epoch(state.step)
             if epoch_over and not told and state.step < course.steps:
-                self.write_score(self.score(state.average.model), weights="ema")
+                told = self._score_average()
             if epoch_over or told or time.monotonic() - saved >= 60 * self.keeping.checkpoint_minutes:
                 self._save()
                 saved = time.monotonic()
@@ -105,6 +109,18 @@ class Loop:
                 return True
             meter.restart()
         return False
+
+    def _score_average(self) -> bool:
+        """Scores the average; returns whether a rank was asked to stop, before or after that was done."""
+        try:
+            score = self.score(self.state.average.model)
+        except Interrupted:
+            return True
+        self.write_score(score, weights="ema")
+        self.state.scored = self.state.step
+        agreement = Agreement(self.stop, group=self.group)
+        agreement.ask()
+        return agreement.read()
 
     def _stop_diverged(self, waiting: Waiting, *, lr: float) -> NoReturn:
         diverged = diagnose(
@@ -152,7 +168,8 @@ class Loop:
 
     def _save(self) -> None:
         started = time.perf_counter()
-        self.save()
+        with self.stop.hold():
+            self.save()
         self.tracker.write(self.event("checkpoint", seconds=round(time.perf_counter() - started, 3)))
 
     def event(self, name: str, **facts: str | int | float) -> Record:

@@ -45,6 +45,8 @@ class TrainState:
     """Steps skipped so far, known at log boundaries."""
     streak: int = 0
     """How many of them, up to the last step, in a row; likewise."""
+    scored: int = 0
+    """The step of the last evaluation that was written down; an interrupted one is made up for."""
     bad: list[Bad] = field(default_factory=list)
     """Images that proved bad so far, in both splits, likewise."""
 
@@ -54,6 +56,7 @@ class TrainState:
             "step": self.step,
             "skipped": self.skipped,
             "streak": self.streak,
+            "scored": self.scored,
             "bad": [astuple(bad) for bad in self.bad],
             "model": _whole(self.model.state_dict()),
             "ema": _whole(self.average.model.state_dict()),
@@ -64,7 +67,7 @@ class TrainState:
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         """Takes the state over, in the memory format and on the channel counts that this state has."""
         self.step, self.skipped = saved["step"], saved["skipped"]
-        self.streak = saved.get("streak", 0)
+        self.streak, self.scored = saved.get("streak", 0), saved.get("scored", saved["step"])
         self.bad = [Bad(*bad) for bad in saved.get("bad", [])]
         self.model.load_state_dict(saved["model"])
         self.average.model.load_state_dict(saved["ema"])
