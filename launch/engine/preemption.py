@@ -86,8 +86,8 @@ class StopRequest:
             last.start()
         elif self._say is not None:
             self._say(
-                f"{signal.Signals(number).name}: the run saves and stops at its next line of metrics. A signal "
-                f"{SAME_REQUEST:.0f} s from now or later ends it at once"
+                f"{signal.Signals(number).name}: the run saves and stops at its next line of metrics; a "
+                f"signal {SAME_REQUEST:.0f} s from now or later ends it at once"
             )
 
     def _give_up(self, number: int) -> None:

@@ -100,4 +100,4 @@ send("SIGINT SIGINT")
 time.sleep(0.2)
 """
     code_, said = ended(code)
-    assert code_ == 0 and said.count("SIGINT: the run saves and stops at its next line of metrics.") == 1
+    assert code_ == 0 and said.count("SIGINT: the run saves and stops at its next line of metrics;") == 1
