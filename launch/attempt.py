@@ -16,6 +16,7 @@ from launch.engine.preemption import StopRequest
 from launch.folder import write_json
 
 _NAME = "attempt.json"
+_BEGUN = "ended from outside, without a word"
 _HERE = Path(__file__).resolve().parent.parent
 _PATIENCE = 15.0  # seconds that a rank leaves rank 0 to say the same
 
@@ -51,17 +52,32 @@ class Attempt:
     def begin(self) -> None:
         """Records that the attempt has begun, so that one killed without a word is not taken for the last."""
         self.begun = True
-        self._write({"state": "fault", "message": "ended from outside, without a word", "step": None})
+        self._write({"state": "fault", "message": _BEGUN, "step": None})
 
     def record(self) -> None:
         """Writes attempt.json into the run's folder, or runs/ before it is known, and to $REXNET_ATTEMPT.
 
-        A fault does not hide the mistake of another rank that caused it.
+        A fault does not hide what another rank has recorded that caused it.
         """
-        if self.begun and self.state == "fault" and self._says("user-error"):
+        if self.begun and self.state == "fault" and not self.is_open():
             return
         self.recorded = True
         self._write({"state": self.state, "message": self.message, "step": self.step})
+
+    def give_up(self, message: str, *, step: int, progress: bool) -> None:
+        """Says and records that other ranks are missing, unless one of them has recorded its end.
+
+        A run that got on is queued again; one that did not would not get on next time either.
+        """
+        print(f"{Path(sys.argv[0]).name}: {message}", file=sys.stderr)
+        if self.is_open():
+            self.state, self.message, self.step = "requeue" if progress else "fault", message, step
+            self.record()
+
+    def is_open(self) -> bool:
+        """Whether no rank has recorded how this attempt ends."""
+        place = (self.folder or Path("runs")) / _NAME
+        return place.exists() and json.loads(place.read_text())["message"] == _BEGUN
 
     def _cut_short(self) -> None:
         """Records that the process is ended by a signal, if its end is not known yet."""
@@ -69,10 +85,6 @@ class Attempt:
             self.state = "requeue"
             self.message = "ended by a signal, at once; the same command goes on from the newest checkpoint"
             self.record()
-
-    def _says(self, state: str) -> bool:
-        place = (self.folder or Path("runs")) / _NAME
-        return place.exists() and json.loads(place.read_text())["state"] == state
 
     def _write(self, content: Mapping[str, str | int | None]) -> None:
         places = [(self.folder or Path("runs")) / _NAME]
@@ -125,6 +137,7 @@ def _end(attempt: Attempt, *, state: str, message: str, code: int, plain: bool =
         time.sleep(_PATIENCE if plain else 1.0)
         if state == "user-error":
             print(f"rank {attempt.rank}: {message}", file=sys.stderr)
+        if state == "user-error" or attempt.is_open():
             attempt.record()
         return code
     if plain:

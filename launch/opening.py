@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import torch
@@ -85,7 +86,10 @@ def open_session(
     plan = make_plan(resolved, nodes=place.nodes, ranks=place.world_size)
     if place.first:
         claim(folder, run, key)
-    world = join(place)
+    timeout = timedelta(minutes=run.keeping.timeout)
+    world = join(place, timeout=timeout, recorder=folder.path / "nccl")
+    if world.recorder:
+        say(f"NCCL's last collectives, should they time out: {world.recorder}*")
     say(str(plan))
     session = Session(resolved, asked=run, plan=plan, data=data, world=world, identity=key)
     say(f"{world.device_name} x {place.world_size}, {session.precision}, {len(data.train)} training images")

@@ -151,6 +151,7 @@ class Session:
             max_skipped=self.run.numerics.max_skipped,
             name_image=lambda i: str(self.data.train.path(i)),
             group=self.world.host_group,
+            pulse=self.world.pulse,
         )
 
     def train_batches(self, *, from_step: int, to_step: int) -> Generator[MicroBatch]:
@@ -180,7 +181,9 @@ class Session:
         most = -(-images // (self.run.evaluation.eval_batch * self.world.place.world_size))
         return evaluate(
             model,
-            lambda: interruptible(self.eval_batches, most=most, agreement=Agreement(stop, group=group)),
+            lambda: interruptible(
+                self.eval_batches, most=most, agreement=Agreement(stop, group=group), pulse=self.world.pulse
+            ),
             images=images,
             device=self.world.device,
             group=group,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -71,6 +72,11 @@ def train(command: Command, attempt: Attempt) -> None:
         stop=attempt.stop,
         restarts=facts["restarts"],
     )
+    session.world.watch(
+        timeout=timedelta(minutes=command.run.keeping.timeout),
+        stop=attempt.stop,
+        end=lambda message: attempt.give_up(message, step=state.step, progress=loop.progress),
+    )
     attempt.stop.defer(say)
     ending = "fault"
     try:
@@ -119,6 +125,9 @@ def _run(session: Session, loop: Loop, folder: RunFolder, tracker: Tracker) -> t
     try:
         if not loop.run():
             return "done", _finish(session, loop, folder, tracker)
+    except RuntimeError:
+        session.world.pulse.explain()  # does not return if that was for the want of another rank
+        raise
     except Interrupted:  # in the final evaluation; the last checkpoint holds all that was trained
         pass
     tracker.write(loop.event("stop"))

@@ -8,6 +8,7 @@ import torch.distributed as dist
 
 from launch.engine.ports import MicroBatch
 from launch.engine.preemption import StopRequest
+from launch.engine.pulse import Pulse
 
 _EVERY = 4  # batches between two questions: ranks then need not keep step
 
@@ -48,7 +49,7 @@ class Agreement:
 
 
 def interruptible(
-    batches: Callable[[], Generator[MicroBatch]], *, most: int, agreement: Agreement
+    batches: Callable[[], Generator[MicroBatch]], *, most: int, agreement: Agreement, pulse: Pulse
 ) -> Generator[MicroBatch]:
     """Yields a rank's evaluation batches, and asks between them whether to stop.
 
@@ -62,7 +63,9 @@ def interruptible(
         for number in range(most):
             if number % _EVERY == 0 and agreement.ask():
                 raise Interrupted
-            batch = next(stream, None)
+            pulse.note("evaluating")
+            with pulse.waiting_for_data():
+                batch = next(stream, None)
             if batch is not None:
                 yield batch
         agreement.read()

@@ -93,6 +93,12 @@ class Keeping:
     checkpoint_minutes: float = field(default=10.0, metadata=OPERATION)
     """Minutes after which the next line of metrics comes with a checkpoint; every epoch's end does too."""
 
+    timeout: float = field(default=10.0, metadata=OPERATION)
+    """Minutes that processes wait for one that has stopped; then the run ends and says which. For its data
+    one may wait 0.8 of that."""
+
     def __post_init__(self) -> None:
         if self.log_every < 1 or self.checkpoint_minutes < 0:
             raise ValueError("log-every must be at least 1 and checkpoint-minutes not negative")
+        if self.timeout <= 0:
+            raise ValueError(f"timeout is {self.timeout:g} minutes, but must be positive: --timeout 10")

@@ -1,15 +1,23 @@
 """Rank, device and process group: the only file that chooses a backend."""
 
 import os
+import socket
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
 
 from launch.engine.memory import keep_freed_memory
+from launch.engine.preemption import StopRequest
+from launch.engine.pulse import Pulse
+
+_SLACK = timedelta(minutes=2)
+"""What collectives wait longer than a rank waits until it says who is missing: a GPU lags behind its host."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,11 +48,22 @@ class World:
     device: torch.device
     host_group: dist.ProcessGroup
     """Processes connected through the hosts' memory, for objects and flags."""
+    hosts: tuple[str, ...]
+    """The machine of each rank."""
+    pulse: Pulse
+    recorder: str | None
+    """Where NCCL's last collectives are written when they time out: a path that a rank's number ends."""
 
     @property
     def device_name(self) -> str:
         """What the device calls itself."""
         return torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "CPU"
+
+    def watch(self, *, timeout: timedelta, stop: StopRequest, end: Callable[[str], None]) -> None:
+        """From here on, ends the process when ranks have waited for each other too long, see `Pulse.arm`."""
+        self.pulse.arm(
+            timeout=timeout.total_seconds(), stop=stop, end=end, leave=lambda: write_recorded(self)
+        )
 
     def wait(self) -> None:
         """Waits until every rank has come here."""
@@ -75,20 +94,57 @@ def find_device(place: Place) -> torch.device:
     return torch.device("cuda", place.local_rank % torch.cuda.device_count())
 
 
-def join(place: Place, *, timeout: timedelta = timedelta(minutes=10)) -> World:
-    """Joins the process group: gloo on CPU, NCCL on GPU. One process joins a group of its own."""
+def join(place: Place, *, timeout: timedelta = timedelta(minutes=10), recorder: Path | None = None) -> World:
+    """Joins the process group: gloo on CPU, NCCL on GPU. One process joins a group of its own.
+
+    Args:
+        timeout: how long ranks wait for each other; collectives fail two minutes later.
+        recorder: folder for NCCL's last collectives, should they time out.
+    """
     keep_freed_memory()
+    timeout += _SLACK
     device = find_device(place)
     if device.type == "cuda":
         torch.cuda.set_device(device)
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+    prefix = record_collectives(recorder) if device.type == "cuda" and recorder else None
     if place.world_size == 1:
         dist.init_process_group(backend, store=_alone(), rank=0, world_size=1, timeout=timeout)
     else:
         dist.init_process_group(backend, timeout=timeout)
     host_group = dist.new_group(backend="gloo", timeout=timeout)
     assert isinstance(host_group, dist.ProcessGroup)
-    return World(place=place, device=device, host_group=host_group)
+    hosts = [""] * place.world_size
+    dist.all_gather_object(hosts, socket.gethostname(), group=host_group)
+    pulse = Pulse(place.rank, hosts=hosts, store=dist.distributed_c10d._get_default_store())
+    return World(
+        place=place, device=device, host_group=host_group, hosts=tuple(hosts), pulse=pulse, recorder=prefix
+    )
+
+
+def record_collectives(folder: Path) -> str:
+    """Has NCCL keep its last 2000 collectives, and write them to `folder` on a time-out.
+
+    Variables that are set already stay. torch 2.10 keeps none unless the second one is set; the dump's place
+    has the same name in 2.10 and 2.13 (FlightRecorder.hpp, ProcessGroupNCCL.hpp).
+
+    Returns:
+        The files' path up to the rank's number. `python -m torch.distributed.flight_recorder.fr_trace` reads
+        them.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    prefix = os.environ.setdefault("TORCH_FR_DUMP_TEMP_FILE", f"{folder.resolve()}/rank_")
+    os.environ.setdefault("TORCH_NCCL_TRACE_BUFFER_SIZE", "2000")
+    os.environ.setdefault("TORCH_NCCL_DUMP_ON_TIMEOUT", "1")
+    return prefix
+
+
+def write_recorded(world: World) -> None:
+    """Writes NCCL's last collectives of this rank, where they are recorded, before its own time-out would."""
+    native = torch._C._distributed_c10d  # pyright: ignore[reportAttributeAccessIssue]
+    dump = getattr(native, "_dump_nccl_trace", None)
+    if world.recorder is not None and dump is not None:
+        Path(f"{world.recorder}{world.place.rank}").write_bytes(dump())
 
 
 def _alone() -> Any:

@@ -17,6 +17,7 @@ from launch.engine.meter import Meter, Waiting
 from launch.engine.metrics import Score
 from launch.engine.ports import Record, Tracker, TrainBatches
 from launch.engine.preemption import StopRequest
+from launch.engine.pulse import Pulse, silent_pulse
 from launch.engine.schedule import ema_decay, learning_rate
 from launch.engine.step import Step
 
@@ -34,6 +35,10 @@ class Loop:
         name_image: gives the file of a training image.
         group: connects the hosts' memory; None is the default group.
         restarts: how often the run was taken up again.
+        pulse: this rank's signs of life.
+
+    Attributes:
+        progress: whether this attempt has saved a checkpoint.
     """
 
     def __init__(
@@ -55,11 +60,13 @@ class Loop:
         max_skipped: int,
         name_image: Callable[[int], str],
         group: dist.ProcessGroup | None = None,
+        pulse: Pulse | None = None,
     ):
         self.course, self.step, self.state = course, step, step.state
         self.optim, self.ema, self.keeping = optim, ema, keeping
         self.batches, self.score, self.save = batches, score, save
         self.tracker, self.stop, self.references, self.restarts = tracker, stop, references, restarts
+        self.pulse, self.progress = pulse or silent_pulse(), False
         self.max_bad, self.max_skipped, self.name_image, self.group = max_bad, max_skipped, name_image, group
 
     def run(self, *, until: int | None = None) -> bool:
@@ -79,7 +86,7 @@ class Loop:
         if owed and self._score_average():
             return True
         with closing(self.batches(from_step=state.step, to_step=end)) as stream:
-            return self._train(Waiting(stream, kept=self.step.accumulation), end=end)
+            return self._train(Waiting(stream, kept=self.step.accumulation, pulse=self.pulse), end=end)
 
     def _train(self, waiting: Waiting, *, end: int) -> bool:
         course, state = self.course, self.state
@@ -90,6 +97,7 @@ class Loop:
                 self.optim, step=state.step, steps=course.steps, steps_per_epoch=course.steps_per_epoch
             )
             decay = ema_decay(self.ema, step=state.step, steps_per_epoch=course.steps_per_epoch)
+            self.pulse.note(f"in step {state.step + 1}")
             self.step(waiting, lr=lr, decay=decay)
             if not (course.is_boundary(state.step) or state.step == end):
                 continue
@@ -168,8 +176,10 @@ class Loop:
 
     def _save(self) -> None:
         started = time.perf_counter()
+        self.pulse.note("saving")
         with self.stop.hold():
             self.save()
+        self.progress = True
         self.tracker.write(self.event("checkpoint", seconds=round(time.perf_counter() - started, 3)))
 
     def event(self, name: str, **facts: str | int | float) -> Record:

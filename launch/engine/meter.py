@@ -10,6 +10,7 @@ import torch.distributed as dist
 
 from launch.engine.bad_images import Bad, gather_bad
 from launch.engine.ports import BadImage, MicroBatch
+from launch.engine.pulse import Pulse, silent_pulse
 from launch.engine.step import TOTALS, Step
 
 
@@ -18,10 +19,12 @@ class Waiting:
 
     Args:
         kept: how many of the last micro-batches' ids are kept.
+        pulse: learns while this rank waits.
     """
 
-    def __init__(self, batches: Iterator[MicroBatch], *, kept: int = 1):
+    def __init__(self, batches: Iterator[MicroBatch], *, kept: int = 1, pulse: Pulse | None = None):
         self.batches = batches
+        self.pulse = pulse or silent_pulse()
         self.seconds = 0.0
         self.images = 0
         self.ids: deque[Any] = deque(maxlen=kept)
@@ -32,7 +35,8 @@ class Waiting:
 
     def __next__(self) -> MicroBatch:
         start = time.perf_counter()
-        batch = next(self.batches)
+        with self.pulse.waiting_for_data():
+            batch = next(self.batches)
         self.seconds += time.perf_counter() - start
         self.images += len(batch.ids)
         self.ids.append(batch.ids)
