@@ -9,7 +9,8 @@ if __name__ == "__main__":  # run as a file: put the repository, not launch/, fi
 
 from launch.arguments import out_of
 from launch.attempt import Attempt, carry_out
-from launch.cli import read_command
+from launch.cli import Command, read_command
+from launch.exhaustion import naming_the_remedy
 
 
 def main(argv: list[str]) -> int:
@@ -28,7 +29,14 @@ def work(argv: list[str], attempt: Attempt) -> None:
 
         attempt.silent = True
         dry_run(command.run)
-    elif command.smoke:
+    else:
+        with naming_the_remedy(command.run):
+            train(command, attempt)
+
+
+def train(command: Command, attempt: Attempt) -> None:
+    """Trains, to the end or a few steps."""
+    if command.smoke:
         from launch.smoke import smoke
 
         smoke(command.run, attempt)

@@ -19,6 +19,7 @@ from launch.engine.loop import Loop
 from launch.engine.metrics import Predictions, Score
 from launch.engine.ports import Tracker
 from launch.engine.state import TrainState
+from launch.exhaustion import exhausted
 from launch.facts import run_facts
 from launch.folder import RunFolder
 from launch.opening import open_session, open_terminal
@@ -125,8 +126,9 @@ def _run(session: Session, loop: Loop, folder: RunFolder, tracker: Tracker) -> t
     try:
         if not loop.run():
             return "done", _finish(session, loop, folder, tracker)
-    except RuntimeError:
-        session.world.pulse.explain()  # does not return if that was for the want of another rank
+    except RuntimeError as error:
+        if exhausted(error) is None:
+            session.world.pulse.explain()  # does not return if that was for the want of another rank
         raise
     except Interrupted:  # in the final evaluation; the last checkpoint holds all that was trained
         pass

@@ -142,7 +142,7 @@ class Loop:
         self.tracker.write(self.event("diverged", images=", ".join(diverged.images)))
         raise diverged
 
-    def train_record(self, metrics: Mapping[str, float], *, lr: float) -> Record:
+    def train_record(self, metrics: Mapping[str, float | str], *, lr: float) -> Record:
         """Returns the line of metrics.jsonl for training since the last line."""
         counts = {"health/restarts": self.restarts, "health/bad_images": len(self.state.bad)}
         return {**self._line("train"), **metrics, "train/lr": lr, **counts}

@@ -2,7 +2,8 @@
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from statistics import median
 from typing import Any
 
 import torch
@@ -66,17 +67,21 @@ class Meter:
         self.started = time.perf_counter()
         self.waiting.seconds, self.waiting.images = 0.0, 0
 
-    def read(self, *, stop: bool) -> tuple[dict[str, float], bool]:
+    def read(self, *, stop: bool) -> tuple[dict[str, float | str], bool]:
         """Returns the metrics since the last reading, over all ranks, and whether any rank is to stop."""
         elapsed = time.perf_counter() - self.started
         known = {bad.id for bad in self.step.state.bad if bad.split == "train"}
         new = [bad for i, bad in self.waiting.bad.items() if i not in known]
-        told = [float(stop), self.waiting.seconds / elapsed, len(new), self.waiting.images]
+        ranks = dist.get_world_size()
+        works = [0.0] * ranks
+        works[dist.get_rank()] = self.step.own_work.read()
+        told = [float(stop), self.waiting.seconds / elapsed, len(new), self.waiting.images, *works]
         own = torch.tensor(told, dtype=torch.float64).to(self.step.totals.device)
         vector = torch.cat([self.step.totals, self.step.streak[None], own])
         dist.all_reduce(vector)
-        ranks = dist.get_world_size()
-        *totals, streak, stops, waits, bad, shown = vector.tolist()
+        read = vector.tolist()
+        *totals, streak, stops, waits, bad, shown = read[:-ranks]
+        works = read[-ranks:]
         loss, hits, images, skipped = totals
         assert len(totals) == len(TOTALS) and shown > 0
         elapsed = time.perf_counter() - self.started
@@ -92,8 +97,22 @@ class Meter:
             "train/acc1": 100 * hits / images if images else float("nan"),
             "speed/images_per_s": shown / elapsed,
             "speed/data_wait": waits / ranks,
+            **_spread(works, hosts=self.waiting.pulse.hosts),
             "health/skipped_steps": state.skipped,
             "health/skipped_in_a_row": state.streak,
             "health/grad_norm": float(self.step.gradient_norm),
             "health/loss_scale": state.scaler.get_scale(),
         }, stops > 0
+
+
+def _spread(works: Sequence[float], *, hosts: Sequence[str]) -> dict[str, float | str]:
+    """Returns how far the ranks' own milliseconds per step lie apart, and of several whose are most."""
+    spread: dict[str, float | str] = {
+        "speed/step_ms_min": min(works),
+        "speed/step_ms_median": median(works),
+        "speed/step_ms_max": max(works),
+    }
+    if len(works) > 1:
+        slowest = works.index(max(works))
+        spread |= {"speed/slowest_rank": slowest, "speed/slowest_host": hosts[slowest]}
+    return spread

@@ -14,6 +14,7 @@ from torch.profiler import record_function
 from launch.engine.config import LayoutName, Numerics, Optim, Precision
 from launch.engine.ports import MicroBatch
 from launch.engine.state import TrainState
+from launch.engine.stopwatch import GpuWatch, HostWatch
 
 TOTALS = ("loss", "hits", "images", "skipped")
 """What `Step.totals` adds up since it was last cleared: [4] float64 on the device; of skipped steps only that
@@ -89,6 +90,7 @@ class Step:
         totals: sums since they were last cleared, see `TOTALS`.
         losses: of this rank's micro-batches in the last step, [accumulation].
         streak: how many steps in a row, up to the last one, were skipped, [] float64.
+        own_work: times a step up to its last backward pass, in which ranks wait for each other.
     """
 
     def __init__(
@@ -119,6 +121,7 @@ class Step:
         self.losses = torch.zeros(accumulation, device=device)
         self.streak = torch.full((), float(state.streak), dtype=torch.float64, device=device)
         self.gradient_norm = torch.zeros((), device=device)
+        self.own_work = GpuWatch() if device.type == "cuda" else HostWatch()
 
     def __call__(self, batches: Iterator[MicroBatch], *, lr: float, decay: float) -> None:
         """Takes this rank's micro-batches of one step from `batches` and moves the state by one step.
@@ -132,6 +135,7 @@ class Step:
         before = state.stats.snapshot()
         state.optimizer.zero_grad(set_to_none=True)
         self.shown.zero_()
+        self.own_work.start()
         for k in range(self.accumulation):
             with record_function("data"):
                 batch = next(batches)
@@ -156,9 +160,11 @@ class Step:
         before = self.state.stats.snapshot()
         self.state.model.train()
         for _ in range(2):
+            self.own_work.start()
             self._accumulate(batch, k=self.accumulation - 1)
         self.state.optimizer.zero_grad(set_to_none=True)
         self.state.stats.restore(before)
+        self.own_work.read()
 
     def _accumulate(self, batch: MicroBatch, *, k: int) -> None:
         self.state.stats.share_momentum(k + 1, self.accumulation)
@@ -170,6 +176,8 @@ class Step:
             ):
                 logits = self.replica(batch.images.contiguous(memory_format=self.memory_format))
                 loss = mixed_loss(logits, batch, smoothing=self.optim.label_smoothing)
+            if last:
+                self.own_work.stop()
             with record_function("backward"):
                 self.state.scaler.scale(loss / self.accumulation).backward()
         with torch.no_grad():

@@ -120,6 +120,7 @@ class Terminal:
             f"lr {_number(record, 'train/lr', '.4g')}",
             f"{_number(record, 'speed/images_per_s', '.0f')} images/s",
             f"data wait {_number(record, 'speed/data_wait', '.1%').replace('%', ' %')}",
+            *_spread(record),
             *_skipping(record),
             f"ETA {self._eta(record)}",
         ]
@@ -177,6 +178,14 @@ class Terminal:
 def _number(record: Record, name: str, form: str) -> str:
     value: Any = record.get(name)
     return format(value, form) if isinstance(value, int | float) else "-"
+
+
+def _spread(record: Record) -> list[str]:
+    """Between several ranks: the own milliseconds per step of the fastest, the median and the slowest."""
+    if "speed/slowest_host" not in record:
+        return []
+    times = "/".join(_number(record, f"speed/step_ms_{name}", ".0f") for name in ("min", "median", "max"))
+    return [f"{times} ms, slowest rank {record['speed/slowest_rank']} on {record['speed/slowest_host']}"]
 
 
 def _skipping(record: Record) -> list[str]:

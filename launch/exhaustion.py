@@ -1,0 +1,59 @@
+"""Out of memory: one sentence with the flag to type. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+from launch.config import Run
+
+Memory = Literal["GPU", "host"]
+
+
+def exhausted(error: BaseException) -> Memory | None:
+    """Returns whose memory an error says has run out: torch's or DALI's on a GPU, the host's; else None."""
+    text = str(error).lower()
+    if isinstance(error, MemoryError) or "defaultcpuallocator" in text:
+        return "host"
+    told = type(error).__name__ == "OutOfMemoryError" or "out of memory" in text
+    return "GPU" if told and isinstance(error, RuntimeError) else None
+
+
+@contextmanager
+def naming_the_remedy(run: Run) -> Iterator[None]:
+    """Turns what runs out of memory inside into a ValueError that names the micro-batch to type.
+
+    It is the user's to mend: the same command would come to the same end.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        memory = exhausted(error)
+        if memory is None:
+            raise
+        from launch.engine.distributed import find_place
+
+        place = find_place()
+        told = remedy(run, memory=memory, rank=place.rank, ranks=place.world_size)
+        raise ValueError(told) from None
+
+
+def remedy(run: Run, *, memory: Memory, rank: int, ranks: int) -> str:
+    """Returns what to do about a forward pass that does not fit into one rank's memory.
+
+    >>> run = Run(batch=1024, micro_batch=64)
+    >>> remedy(run, memory="GPU", rank=0, ranks=8).partition(".")[0]
+    'rank 0: the GPU has not enough memory for micro-batches of 64 images: take --micro-batch 32'
+    """
+    images = run.micro_batch or run.batch // ranks
+    fitting = [m for m in range(2, images) if run.batch % m == 0 and run.batch // m % ranks == 0]
+    what = f"rank {rank}: the {memory} has not enough memory for micro-batches of {images} images"
+    if not fitting:
+        return (
+            f"{what}, and no smaller one divides batch {run.batch} among {ranks} processes: take more memory"
+        )
+    return (
+        f"{what}: take --micro-batch {fitting[-1]}. That is another run, since BatchNorm sees these images "
+        "together; this one goes on only where there is more memory"
+    )
