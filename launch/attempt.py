@@ -114,7 +114,8 @@ def carry_out(work: Callable[[Attempt], None], *, attempt: Attempt) -> int:
     except Exception as error:
         if _is_mistake(error):
             return _end(attempt, state="user-error", message=str(error), code=2, plain=True)
-        traceback.print_exc()
+        if attempt.is_open() or not _is_echo(error):
+            traceback.print_exc()
         return _end(attempt, state="fault", message=f"{type(error).__name__}: {error}", code=1)
     if attempt.rank == 0 and not attempt.silent:
         attempt.record()
@@ -127,6 +128,12 @@ def _is_mistake(error: Exception) -> bool:
         return True
     raised_in = Path(traceback.extract_tb(error.__traceback__)[-1].filename).resolve()
     return isinstance(error, ValueError) and raised_in.is_relative_to(_HERE)
+
+
+def _is_echo(error: Exception) -> bool:
+    """Whether a collective has failed, which is all that this rank sees of another one's end."""
+    told = ("gloo" in str(error), "NCCL" in str(error), type(error).__name__.startswith("Dist"))
+    return isinstance(error, RuntimeError) and any(told)
 
 
 def _end(attempt: Attempt, *, state: str, message: str, code: int, plain: bool = False) -> int:

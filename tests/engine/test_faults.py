@@ -110,7 +110,14 @@ def test_the_streak_ends_with_a_step_that_is_taken() -> None:
 
 
 def new_loop(
-    state: TrainState, scales: list[float], folder: Path, *, max_skipped: int, written: list[Any]
+    state: TrainState,
+    scales: list[float],
+    folder: Path,
+    *,
+    max_skipped: int,
+    written: list[Any],
+    epochs: int = 1,
+    score: Callable[[nn.Module], Any] = lambda model: pytest.fail("no evaluation was due"),
 ) -> Loop:
     class Kept:
         write = written.append
@@ -123,13 +130,13 @@ def new_loop(
 
     checkpoints = Checkpoints(folder, identity="a", say=print)
     return Loop(
-        Course(batch=8, images=8 * len(scales), epochs=1, log_every=2),
+        Course(batch=8, images=8 * len(scales) // epochs, epochs=epochs, log_every=2),
         new_step(state),
         optim=Optim(),
         ema=Ema(),
         keeping=Keeping(checkpoint_minutes=0),
         batches=batches,  # type: ignore[arg-type]
-        score=lambda model: pytest.fail("no evaluation was due"),
+        score=score,
         save=lambda: checkpoints.save(state.state_dict()),
         tracker=Kept(),  # type: ignore[arg-type]
         stop=StopRequest(),
