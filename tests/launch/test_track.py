@@ -415,6 +415,28 @@ class TestWeightsAndBiases:
         assert [row.get("official/acc1") for row in server.history] == [None, 77.9, 77.9]
         assert b"planted-secret" not in server.received
 
+    @pytest.mark.slow
+    def test_a_network_that_vanishes_costs_a_bounded_end(
+        self, no_account: Path, server: "Server", monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The server takes connections and does not answer any more: nothing is refused."""
+        monkeypatch.setenv("WANDB_API_KEY", KEY)
+        monkeypatch.setenv("WANDB_BASE_URL", server.url)
+        said: list[str] = []
+        tracker = WeightsAndBiases(no_account, facts=FACTS, say=said.append, finish_wait=3.0)
+        assert tracker.wait(20.0) and tracker.mode == "online"
+        server.vanished.set()
+        try:
+            began = time.monotonic()
+            for step in range(1, 501):
+                tracker.write(train(step))
+            assert time.monotonic() - began < 0.5
+            tracker.close(state="done")
+            assert time.monotonic() - began < 15
+        finally:
+            server.vanished.clear()
+        assert (no_account / "wandb").is_dir()
+
 
 class Server:
     """Answers W&B's client well enough to be sent a run, and keeps what came."""
@@ -424,6 +446,7 @@ class Server:
         self.ids: set[str] = set()
         self.history: list[dict[str, Any]] = []
         self.received = b""
+        self.vanished = threading.Event()
 
     def answer(self, path: str, body: bytes) -> dict[str, Any]:
         self.received += body
@@ -480,6 +503,8 @@ def server() -> Iterator[Server]:
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            while known.vanished.is_set():
+                time.sleep(0.1)
             with lock:
                 content = json.dumps(known.answer(self.path, body)).encode()
             self.send_response(200)
