@@ -65,12 +65,12 @@ class Attempt:
         self._write({"state": self.state, "message": self.message, "step": self.step})
 
     def give_up(self, message: str, *, step: int, progress: bool) -> None:
-        """Says and records that other ranks are missing, unless one of them has recorded its end.
+        """Says and records that other ranks are missing, unless one of them has said why it ended.
 
         A run that got on is queued again; one that did not would not get on next time either.
         """
-        print(f"{Path(sys.argv[0]).name}: {message}", file=sys.stderr)
         if self.is_open():
+            print(f"{Path(sys.argv[0]).name}: {message}", file=sys.stderr)
             self.state, self.message, self.step = "requeue" if progress else "fault", message, step
             self.record()
 

@@ -1,14 +1,15 @@
 """A signal at any time, to any process: nothing is lost, and the same command goes on."""
 
-import json
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from safetensors.torch import load_file
 
+from launch.engine.preemption import SAME_REQUEST
 from pipeline import synthetic
 from tests.launch.processes import attempt, log_of, pids, shows, training, until
 from tests.launch.program import records, run
@@ -98,13 +99,16 @@ def _maps(pid: int) -> bytes:
 
 
 def test_told_once_more_later_it_ends_at_once(data: Path, tmp_path: Path) -> None:
+    """The next line of metrics is minutes away."""
     folder = tmp_path / "run"
-    flags = ("--data", data, *FLAGS, "--log-every", 10000, "--epochs", 5000, "--eval-batch", 100)
+    flags = ("--data", data, *FLAGS, "--log-every", 100000, "--batch", 4000, "--epochs", 5000)
     with training(folder, *flags) as started:
-        until(shows(folder, "step 10/"), started=started)
+        until(shows(folder, "start at step 0"), started=started)
+        for number in (signal.SIGTERM, signal.SIGUSR1):
+            started.send_signal(number)
+        time.sleep(SAME_REQUEST + 0.5)
+        assert started.poll() is None
         started.send_signal(signal.SIGTERM)
-        started.send_signal(signal.SIGUSR1)
-        saved = json.loads((folder / "attempt.json").read_text())
-        assert saved["message"] == "ended from outside, without a word"
-        assert started.wait(60) == 0  # the next epoch's end is soon
+        assert started.wait(5) == 128 + signal.SIGTERM
     assert attempt(folder)["state"] == "requeue"
+    assert "SIGTERM: the run saves and stops at its next line of metrics" in log_of(folder).read_text()
