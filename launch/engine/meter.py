@@ -70,8 +70,8 @@ class Meter:
     def read(self, *, stop: bool) -> tuple[dict[str, float | str], bool]:
         """Returns the metrics since the last reading, over all ranks, and whether any rank is to stop.
 
-        The wish to stop travels in the sum that is waited for anyway: an asynchronous maximum, read at the next
-        reading, would save no wait and stop the run one interval later.
+        The wish to stop travels in the sum that is waited for anyway. An asynchronous maximum, read at the
+        next reading, would save no wait and stop the run one interval later.
         """
         elapsed = time.perf_counter() - self.started
         known = {bad.id for bad in self.step.state.bad if bad.split == "train"}
