@@ -81,19 +81,20 @@ def train_graph(source: Inputs, placement: Placement, *, rand_ops: int = 0) -> A
     """From (bytes, starts (y, x), shapes, sizes, flips) to float32 [B, H, W, 3], normalised.
 
     Only the window is decoded; it is resized with an antialiased bilinear filter. Sizes may change from
-    batch to batch. With `rand_ops` the inputs go on with RandAugment's operations, bins and signs.
+    batch to batch. With `rand_ops` the inputs go on with the forms and numbers of RandAugment's operations.
     """
     dtypes, ndims = [_BYTE, _INT, _INT, _FLOAT, _INT], [1, 1, 1, 1, 0]
     if rand_ops:
-        dtypes, ndims = [*dtypes, _INT, _INT, _INT], [*ndims, 1, 1, 1]
+        dtypes, ndims = [*dtypes, _INT, _FLOAT], [*ndims, 1, 2]
     encoded, start, shape, size, flip, *drawn = _inputs(source, dtypes=dtypes, ndims=ndims)
     images = fn.decoders.image_slice(encoded, start=start, shape=shape, axes=[0, 1], **_decoding(placement))
     images = fn.resize(
         _moved(images, placement), size=size, interp_type=DALIInterpType.INTERP_LINEAR, antialias=True
     )
     if rand_ops:
-        which, bins, signs = drawn
-        images = operations.apply(images, operations=which, bins=bins, signs=signs, size=size, count=rand_ops)
+        forms, numbers = drawn
+        own = operations.Numbers(numbers, numbers.gpu() if placement.operators == "gpu" else numbers)
+        images = operations.apply(images, forms=forms, numbers=own, count=rand_ops)
     return _normalise(images, mirror=flip)
 
 
