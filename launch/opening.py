@@ -10,6 +10,7 @@ import torch
 
 from launch.attempt import Attempt
 from launch.config import Run, identity
+from launch.decoding import try_decoding
 from launch.engine.distributed import Place, find_device, find_place, join
 from launch.folder import RunFolder, run_folder
 from launch.plan import make_plan
@@ -74,35 +75,50 @@ def open_session(
     """
     place = find_place()
     make_plan(run, nodes=place.nodes, ranks=place.world_size)
-    graph.place(find_device(place), decode=run.feeding.decode)
+    device = find_device(place)
+    graph.place(device, decode=run.feeding.decode)
     data = open_data(run, machines=place.nodes, say=say)
     key = identity(run, train=data.train.identity, val=data.val.identity)
     path = run_folder(run, identity=key)
     folder = RunFolder(path.with_name(path.name + suffix))
     attempt.folder = folder.path
     facts = None if fresh else folder.facts()
-    resolved = run if facts is None or facts["identity"] != key else as_before(run, facts)
+    if facts is not None and facts["identity"] != key:
+        facts = None
+    resolved = run if facts is None else as_before(run, facts, device=device.type)
     plan = make_plan(resolved, nodes=place.nodes, ranks=place.world_size)
     if place.first:
         claim(folder, run, key)
+    tried = try_decoding(resolved.feeding, place)
     world = join(place)
     say(str(plan))
     session = Session(resolved, asked=run, plan=plan, data=data, world=world, identity=key)
     say(f"{world.device_name} x {place.world_size}, {session.precision}, {len(data.train)} training images")
+    session.settle_decoding(tried, earlier=None if facts is None else facts["found"], say=say)
     session.settle_layout(say)
     if hint := idle_gpus(place.local_world_size, visible=torch.cuda.device_count()):
         say(hint)
     return session, folder
 
 
-def as_before(run: Run, facts: Mapping[str, Any]) -> Run:
-    """Returns the run with what its first start found out, told by run.json."""
+def as_before(run: Run, facts: Mapping[str, Any], *, device: str) -> Run:
+    """Returns the run with what its first start found out, told by run.json.
+
+    Where images are decoded is decided anew on another kind of `device`.
+    """
     numerics = run.numerics
     if numerics.layout == "auto":
         numerics = replace(numerics, layout=facts["found"]["layout"])
     if numerics.precision == "auto":
         numerics = replace(numerics, precision=facts["found"]["precision"])
-    return replace(run, micro_batch=facts["plan"]["micro_batch"], numerics=numerics)
+    feeding, found = run.feeding, facts["found"]
+    if found["device"] == device and "window" in found:
+        measured = facts["run"]["feeding"]["decode"] == "measure"
+        if feeding.decode == "auto" or (feeding.decode == "measure" and measured):
+            feeding = replace(feeding, decode=found["decode"])
+        if feeding.window == "auto" and feeding.decode == found["decode"]:
+            feeding = replace(feeding, window=found["window"])
+    return replace(run, micro_batch=facts["plan"]["micro_batch"], numerics=numerics, feeding=feeding)
 
 
 def idle_gpus(processes: int, *, visible: int) -> str | None:

@@ -134,7 +134,7 @@ def _decode(
     processes: int,
 ) -> Generator[Decoded]:
     """Yield the plans with their images, reading and decoding some batches ahead of the one yielded."""
-    placement = graph.place(device, decode=feeding.decode)
+    placement = graph.place(device, decode=feeding.decode, window=feeding.window)
     threads = graph.threads(feeding.workers, device=device, processes=processes)
     reader = SoundReader(index)
     reading: deque[Plan] = deque()
