@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -11,14 +13,16 @@ import torch
 from launch.attempt import Attempt
 from launch.config import Run, identity
 from launch.decoding import try_decoding
+from launch.engine.bad_images import most_bad
 from launch.engine.distributed import Place, find_device, find_place, join
 from launch.folder import RunFolder, run_folder
 from launch.plan import make_plan
 from launch.session import Data, Session
 from launch.track.terminal import Terminal
 from pipeline import graph
-from pipeline.index import open_splits
+from pipeline.index import Index, open_splits
 from pipeline.synthetic import demo_folder
+from pipeline.walk import enumeration
 
 Say = Callable[[str], None]
 
@@ -54,6 +58,19 @@ def open_data(run: Run, *, machines: int = 1, say: Say) -> Data:
     return Data(train=train, val=val)
 
 
+def check_readable(train: Index, *, share: float) -> None:
+    """Raises a ValueError where more images have no readable header than may prove bad, as they all will."""
+    bad, most = train.unreadable, most_bad(share, images=len(train))
+    if len(bad) > most:
+        named = enumeration([os.fsdecode(train.name(i)) for i in bad.tolist()])
+        raise ValueError(
+            f"{len(bad)} of {len(train)} files in {train.root} are no readable JPEG or PNG, more than the "
+            f"{most} that --max-bad {share:g} allows: {named}. Put intact copies in their place and make the "
+            f"index anew (python launch/index.py {shlex.quote(str(train.root))} --rescan), or allow more: "
+            f"--max-bad {float(f'{2 * len(bad) / len(train):.1g}'):g}"
+        )
+
+
 def open_session(
     run: Run,
     attempt: Attempt,
@@ -78,6 +95,7 @@ def open_session(
     device = find_device(place)
     graph.place(device, decode=run.feeding.decode)
     data = open_data(run, machines=place.nodes, say=say)
+    check_readable(data.train, share=run.feeding.max_bad)
     key = identity(run, train=data.train.identity, val=data.val.identity)
     path = run_folder(run, identity=key)
     folder = RunFolder(path.with_name(path.name + suffix))
