@@ -280,7 +280,7 @@ def test_mistakes_in_the_files(
         ({"--weights": run_folder}, ["is a folder", "run/model.safetensors"]),
         ({"--weights": tmp_path}, ["is a folder", "a .safetensors or .pth file"]),
         ({"--data": run_folder}, ["no class folders"]),
-        ({"--data": tmp_path / "nowhere"}, ["no folder", "nowhere", "--data DIR"]),
+        ({"--data": tmp_path / "nowhere"}, ["no folder", "nowhere; what exists is "]),
         ({"--num-classes": 2}, ["num-classes is 2", "3 class folders"]),
         ({"--num-classes": 4}, ["of another shape", "class count"]),
         ({"--out": run_folder}, ["holds a training run", "--out DIR"]),

@@ -32,7 +32,10 @@ def first_class(split: Path) -> Path:
 ARGUMENTS = {
     "misspelt recipe": (["rexnet_20", "--data", "x"], ["no recipe 'rexnet_20'", "'rexnet_2.0'"]),
     "misspelt flag": (["demo", "--epoch", "3"], ["--epoch", "--epochs"]),
-    "no such folder": (["rexnet_1.0", "--data", "/no/such/folder"], ["/no/such/folder", "--data"]),
+    "no such folder": (
+        ["rexnet_1.0", "--data", "/no/such/folder"],
+        ["no folder /no/such/folder; what exists is /"],
+    ),
     "no data": (["rexnet_1.0"], ["--data DIR"]),
     "batch that does not fit": (["demo", "--batch", "100"], ["100", "32", "--micro-batch"]),
     "image size": (["demo", "--image-size", "16"], ["16", "--image-size 32"]),

@@ -610,13 +610,13 @@ def test_splits_share_the_classes_of_train(tmp_path: Path) -> None:
 
 
 WANTED = "wanted: {0}/train/CLASS/IMAGE.jpg and {0}/val/CLASS/IMAGE.jpg"
-SPLIT = "has no folder train: it is one split itself; name the folder above: --data {0}"
+SPLIT = "has no folder train: it is one split itself; name the folder above: {0}"
 NO_VAL = "{0} has a folder train but no folder val to measure the accuracy on; "
 LAYOUTS = {
     "nothing": (
         ["x/1.jpg"],
         "none/deep",
-        "no folder {0}/none/deep; what exists is {0}. Name the data: --data DIR",
+        "no folder {0}/none/deep; what exists is {0}",
     ),
     "a file": (["file"], "file", "{0}/file is a file; wanted: a folder of images"),
     "train itself": (["train/a/1.jpg", "val/a/1.jpg"], "train", "{0}/train " + SPLIT),
@@ -624,7 +624,7 @@ LAYOUTS = {
     "one above": (
         ["set/train/a/1.jpg", "set/val/a/1.jpg"],
         ".",
-        "{0} has no folder train: it lies one level deeper: --data {0}/set",
+        "{0} has no folder train: it lies one level deeper: {0}/set",
     ),
     "one split": (["a/1.jpg", "b/1.jpg"], ".", "{0} has no folder train: it holds a, b; " + WANTED),
     "loose images": (["1.jpg"], ".", "{0} has no folder train: it holds no folders; " + WANTED),
