@@ -201,7 +201,7 @@ class Session:
             rank=place.rank,
             world_size=place.world_size,
             device=self.world.device,
-            image_size=self.run.augmentation.image_size,
+            image_size=self.run.eval_size or self.run.augmentation.image_size,
             processes=place.local_world_size,
         )
 

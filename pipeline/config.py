@@ -17,7 +17,7 @@ class Augmentation:
     """How a training image is drawn."""
 
     image_size: int = 224
-    """Pixels of a side of the training crop, and of the evaluation crop."""
+    """Pixels of a side of the training crop."""
 
     scale_min: float = 0.08
     """Smallest share of the image's area that a random crop may have; the largest is 1."""
@@ -76,6 +76,10 @@ class Evaluation:
 
     crop_ratio: float = 0.875
     """Side of the central crop over the shorter side of the resized image."""
+
+    interpolation: Literal["bicubic", "bilinear"] = "bicubic"
+    """Filter of that resize, antialiased. Our accuracies and timm's of these networks are of bicubic,
+    torchvision's of its own of bilinear."""
 
     eval_batch: int = 100
     """Images per evaluation batch, the same for every world size: sums of floats depend on it."""

@@ -127,14 +127,11 @@ def train_graph(source: Inputs, placement: Placement, *, rand_ops: int = 0) -> A
 
 
 @pipeline_def
-def eval_graph(
-    source: Inputs, placement: Placement, *, interpolation: Literal["bicubic", "bilinear"] = "bicubic"
-) -> Any:
+def eval_graph(source: Inputs, placement: Placement, *, interpolation: Literal["bicubic", "bilinear"]) -> Any:
     """From (bytes, window starts (y, x), window ends, sizes) to float32 [B, H, W, 3], normalised.
 
     The whole image is decoded and its window resized in one go with an antialiased filter, whose taps at the
-    window's edge still see the image around it. Bicubic is what our accuracies are measured with, bilinear
-    what torchvision's are.
+    window's edge still see the image around it.
     """
     encoded, start, end, size = _inputs(source, dtypes=(_BYTE, _FLOAT, _FLOAT, _FLOAT), ndims=(1, 1, 1, 1))
     images = fn.decoders.image(encoded, **_decoding(placement))

@@ -106,7 +106,7 @@ def eval_batches(
     """
     plans = eval_plans(index, evaluation=evaluation, rank=rank, world_size=world_size, image_size=image_size)
     decoded = _decode(
-        graph.eval_graph,
+        partial(graph.eval_graph, interpolation=evaluation.interpolation),
         plans,
         choices=eval_choices,
         index=index,

@@ -142,6 +142,7 @@ def test_the_folder_is_named_by_weights_data_and_settings() -> None:
                 {"image_size": 288},
                 {"decoder": "pillow"},
                 {"evaluation": Evaluation(crop_ratio=1.0)},
+                {"evaluation": Evaluation(interpolation="bilinear")},
             )
         ),
     ]

@@ -39,6 +39,7 @@ ARGUMENTS = {
     "no data": (["rexnet_1.0"], ["--data DIR"]),
     "batch that does not fit": (["demo", "--batch", "100"], ["100", "32", "--micro-batch"]),
     "image size": (["demo", "--image-size", "16"], ["16", "--image-size 32"]),
+    "evaluation size": (["demo", "--eval-size", "16"], ["16", "--eval-size 32"]),
     "no number": (["demo", "--lr", "fast"], ["--lr", "fast"]),
     "negative": (["demo", "--lr", "-1"], ["lr is -1"]),
     "no GPU to decode on": (["demo", "--decode", "gpu"], ["--decode cpu"]),

@@ -124,9 +124,13 @@ def test_a_damaged_image_is_an_error():
 def laid_out(name, **options):
     """How often a GPU graph has which operator on which device, and its serialised form."""
     placement = Placement(operators="gpu", device_id=None, **options)  # laid out, but not started
-    rand_ops = {"rand_ops": 2} if name == "train_graph with rand_ops" else {}
+    own = {
+        "train_graph": {},
+        "train_graph with rand_ops": {"rand_ops": 2},
+        "eval_graph": {"interpolation": "bicubic"},
+    }
     wanted = getattr(graph, name.partition(" ")[0])
-    pipe = wanted(iter([]), placement, **rand_ops, batch_size=4, num_threads=1, device_id=None)
+    pipe = wanted(iter([]), placement, **own[name], batch_size=4, num_threads=1, device_id=None)
     layout = pipe.serialize()
     specs = "".join(str(op.spec) for op in pipe._ops)
     return Counter(re.findall(r"(?s)OpSpec for (\w+):.*?device: (\w+)", specs)), layout
@@ -221,14 +225,14 @@ def test_threads_are_a_share_of_the_cores(monkeypatch):
     assert graph.threads(7, device=CPU, processes=4) == graph.threads(7, device=cuda, processes=4) == 7
 
 
-def shown_for_evaluation(files, shapes, *, image_size, crop_ratio, **options):
+def shown_for_evaluation(files, shapes, *, image_size, crop_ratio, interpolation="bicubic"):
     """Pixels [B, S, S, 3] by the evaluation graph."""
     heights, widths = np.array(shapes).T
     starts, ends = central_windows(
         heights=heights, widths=widths, image_size=image_size, crop_ratio=crop_ratio
     )
     batch = files, starts, ends, np.full((len(files), 2), image_size, dtype=np.float32)
-    wanted = partial(graph.eval_graph, **options)
+    wanted = partial(graph.eval_graph, interpolation=interpolation)
     pipe = graph.build(wanted, iter([batch]), placement=ON_CPU, batch=len(files), threads=1)
     return as_pixels(graph.run(pipe, device=CPU))
 
