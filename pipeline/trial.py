@@ -1,6 +1,7 @@
 """Trying something in a process of its own, because it may crash or hang."""
 
 import multiprocessing
+import os
 import signal
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -49,3 +50,4 @@ def _carry_out(trial: Callable[[], None], sending: Connection, patience: float) 
         sending.send(f"fails: {first or type(error).__name__}")
     else:
         sending.send(None)
+    os._exit(0)  # what goes wrong in the interpreter's shutdown is no fault of the trial

@@ -26,11 +26,13 @@ FLAGS = ("--epochs", 1, "--batch", 32, "--micro-batch", 32, "--image-size", 64, 
 CRASHES = """
 import sys
 from functools import partial
+import torch
 from launch import decoding
 from pipeline import probe, trial
 from tests.pipeline import stand_ins
 
 def tried(placement):
+    assert not torch._C._cuda_hasPrimaryContext(0), "this process has touched the GPU before the trial"
     crashes = placement.window == "roi"
     return trial.find_fault(stand_ins.crash if crashes else partial(probe.decode_drawn, placement))
 

@@ -229,6 +229,7 @@ MISTAKES = {
     "misspelt flag": (["--expct", "77.86"], ["--expct", "--expect"]),
     "image size": (["--image-size", "16"], ["16", "--image-size 32"]),
     "decoder": (["--decoder", "pil"], ["'pil'", "'pillow'"]),
+    "timing": (["--decode", "measure"], ["--decode measure", "--decode auto, gpu or cpu"]),
     "two decoders": (["--decoder", "pillow", "--decode", "gpu"], ["--decode gpu"]),
 }
 
