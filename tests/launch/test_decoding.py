@@ -1,6 +1,8 @@
 """Where a run's images are decoded: asked for, tried, timed, agreed on by all machines, and kept."""
 
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import replace
@@ -13,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
+from safetensors.torch import load_file
 
 from launch import decoding
 from launch.config import Run
@@ -24,7 +27,7 @@ from pipeline.config import Augmentation, Feeding
 from pipeline.index import open_index
 from pipeline.loader import Share, train_batches
 from pipeline.probe import Found, find_working
-from tests.launch.program import run
+from tests.launch.program import REPOSITORY, command, environment
 
 CUDA = torch.device("cuda", 0)
 
@@ -179,23 +182,70 @@ def test_two_ways_of_the_cpu_are_timed_on_the_runs_own_images(
     assert [feeding.window for feeding in asked] == ["roi", "crop", "crop", "roi"]
 
 
+STAND_IN = """
+import sys
+from dataclasses import replace
+from functools import partial
+
+from launch import decoding
+from pipeline import graph, probe, trial
+from tests.pipeline import stand_ins
+
+def placements(device, *, decode, window="auto"):
+    windows = ("roi", "crop") if window == "auto" else (window,)
+    on_gpu, on_cpu = (graph.Placement(operators="cpu", decoder=d, device_id=None) for d in ("mixed", "cpu"))
+    by_gpu = [replace(on_gpu, window=each) for each in windows]
+    return {"gpu": by_gpu, "cpu": [on_cpu]}.get(decode, [*by_gpu, on_cpu])
+
+def tried(placement):
+    print("trying", placement.window, flush=True)
+    works = partial(probe.decode_drawn, replace(placement, decoder="cpu"))
+    return trial.find_fault(stand_ins.crash if placement.window == "roi" else works)
+
+decoding_of, graph.placements = graph._decoding, placements
+graph._decoding = lambda placement: decoding_of(replace(placement, decoder="cpu"))
+decoding.find_working = partial(probe.find_working, probe=tried)
+
+from launch.engine.distributed import leave
+from launch.train import main
+leave(main(sys.argv[1:]))
+"""
+"""The training program on a machine whose GPU is the CPU, but crashes over crops alone."""
+
+
 @pytest.mark.slow
-def test_a_run_tells_how_it_decodes(tmp_path: Path) -> None:
-    flags = (
-        "--epochs",
-        0.05,
-        "--batch",
-        8,
-        "--micro-batch",
-        8,
-        "--image-size",
-        32,
-        "--variant",
-        "rexnet_0.1",
-    )
-    folder = tmp_path / "run"
-    done = run("train", "demo", *flags, "--decode", "measure", "--window", "crop", "--out", folder)
-    assert done.returncode == 0, done.stderr
-    found = json.loads((folder / "run.json").read_text())["found"]
-    assert (found["decode"], found["window"]) == ("cpu", "crop")
-    assert done.stdout.count(f"decode cpu, window crop, {found['decode_found']}") == 1
+def test_a_run_goes_on_by_whole_images_where_crops_alone_crash(tmp_path: Path) -> None:
+    """With a real process that crashes; the run, and what a later start makes of it, are those of a CPU."""
+    data = synthetic.make(tmp_path / "set", classes=2, train=64, val=8)
+    flags = ("--epochs", 2, "--batch", 8, "--micro-batch", 8, "--image-size", 32, "--variant", "rexnet_0.1")
+
+    def start(name: str, *more: object) -> tuple[str, dict[str, str]]:
+        words = ["demo", "--data", data, *flags, *more, "--out", tmp_path / name]
+        program = [sys.executable, "-c", STAND_IN] if name == "crashes" else command("train")
+        done = subprocess.run(
+            [*program, *map(str, words)],
+            capture_output=True, text=True, env=environment(PYTHONPATH=str(REPOSITORY)), timeout=240,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr[-3000:]
+        return done.stdout, json.loads((tmp_path / name / "run.json").read_text())["found"]
+
+    def weights(name: str) -> dict[str, bytes]:
+        tensors = load_file(tmp_path / name / "model.safetensors")
+        return {key: tensor.numpy().tobytes() for key, tensor in tensors.items()}
+
+    shown, found = start("crashes")
+    line = f"decode gpu, window crop, {found['decode_found']}"
+    assert line.endswith("since decoding crops alone on the GPU ends by SIGSEGV")
+    assert [each for each in shown.splitlines() if each.startswith(("trying", "decode "))] == [
+        "trying roi", "trying crop", line,
+    ]  # fmt: skip
+    assert (found["decode"], found["window"]) == ("gpu", "crop")
+    start("plain")
+    assert weights("crashes") == weights("plain")
+    (tmp_path / "crashes" / "model.safetensors").unlink()
+    shown, again = start("crashes")
+    assert "trying" not in shown and again == found | {"layout_found": again["layout_found"]}
+    shown, measured = start("measured", "--decode", "measure", "--window", "crop")
+    assert (measured["decode"], measured["window"]) == ("cpu", "crop")
+    assert shown.count(f"decode cpu, window crop, {measured['decode_found']}") == 1
+    assert weights("measured") == weights("plain")
