@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import nn
 
 from launch.config import Run
+from launch.decoding import choose_decoding
 from launch.engine.config import LayoutName, Precision
 from launch.engine.course import Course
 from launch.engine.distributed import World
@@ -24,10 +25,11 @@ from launch.engine.state import Average, TrainState
 from launch.engine.step import Step, assumed_layout, choose_precision, make_scaler
 from launch.layout import choose_layout
 from launch.plan import Plan
-from pipeline.graph import place
+from pipeline.config import Feeding
 from pipeline.hashing import draw_seed
 from pipeline.index import Index, is_imagenet_1k
 from pipeline.loader import Batch, Share, eval_batches, train_batches
+from pipeline.probe import Found
 from rexnet.model import create_model
 from rexnet.published import Published, published
 
@@ -63,6 +65,7 @@ class Session:
         )
         self.layout_name: LayoutName = assumed_layout(self.precision, world.device)
         self.layout_found = "assumed"
+        self.decode_found = "assumed"
         rank = world.place.rank
         self.share = Share(
             batch=plan.batch, micro_batch=plan.micro_batch, rank=rank, world_size=world.place.world_size
@@ -74,7 +77,9 @@ class Session:
         return {
             "device": device.type,
             "precision": self.precision,
-            "decode": place(device, decode=self.run.feeding.decode).decoder,
+            "decode": self.run.feeding.decode,
+            "window": self.run.feeding.window,
+            "decode_found": self.decode_found,
             "layout": self.layout_name,
             "layout_found": self.layout_found,
         }
@@ -82,6 +87,13 @@ class Session:
     def settle_layout(self, say: Callable[[str], None]) -> None:
         """Decides with all ranks how the network lies in memory; before it, what is assumed."""
         self.layout_name, self.layout_found = choose_layout(self, say=say)
+
+    def settle_decoding(
+        self, tried: Found | None, *, earlier: Mapping[str, str] | None, say: Callable[[str], None]
+    ) -> None:
+        """Decides with all ranks where images are decoded; see `choose_decoding`."""
+        feeding, self.decode_found = choose_decoding(self, tried, earlier=earlier, say=say)
+        self.run = replace(self.run, feeding=feeding)
 
     @property
     def layout(self) -> Layout:
@@ -150,12 +162,14 @@ class Session:
             group=self.world.host_group,
         )
 
-    def train_batches(self, *, from_step: int, to_step: int) -> Generator[MicroBatch]:
+    def train_batches(
+        self, *, from_step: int, to_step: int, feeding: Feeding | None = None
+    ) -> Generator[MicroBatch]:
         """Yields this rank's micro-batches of the steps from_step .. to_step - 1."""
         return train_batches(
             self.data.train,
             augmentation=self.run.augmentation,
-            feeding=self.run.feeding,
+            feeding=feeding or self.run.feeding,
             seed=self.run.seed,
             share=self.share,
             device=self.world.device,
@@ -187,7 +201,7 @@ class Session:
             rank=place.rank,
             world_size=place.world_size,
             device=self.world.device,
-            image_size=self.run.augmentation.image_size,
+            image_size=self.run.eval_size or self.run.augmentation.image_size,
             processes=place.local_world_size,
         )
 

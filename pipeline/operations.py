@@ -57,7 +57,7 @@ def _choose(images: Any, form: Any, numbers: Numbers, calls: Sequence[Callable[[
 def _mapped(images: Any, numbers: Numbers) -> Any:
     """The margin, repeated outwards, is the fill: half the cost of DALI's own, and in any colour."""
     side = fn.cast(numbers.host[6:7], dtype=_INT)
-    sides = fn.cat(side, side)
+    sides: Any = fn.cat(side, side)
     framed = fn.slice(
         images,
         start=[-MARGIN, -MARGIN],
@@ -76,7 +76,8 @@ def _mapped(images: Any, numbers: Numbers) -> Any:
 
 def _looked_up(images: Any, numbers: Numbers) -> Any:
     rows = tables()
-    places = fn.cast(images, dtype=_WORD) + fn.cast(numbers.here[0], dtype=_WORD)
+    level: Any = fn.cast(images, dtype=_WORD)
+    places = level + fn.cast(numbers.here[0], dtype=_WORD)
     return fn.lookup_table(places, keys=list(range(rows.size)), values=rows.ravel().tolist(), dtype=_BYTE)
 
 
@@ -93,8 +94,8 @@ def _shifted(images: Any, numbers: Numbers) -> Any:
 
 
 def _contrasted(images: Any, numbers: Numbers) -> Any:
-    mean = fn.reductions.mean(_gray(images)).cpu()
-    return fn.contrast(images, contrast=numbers.host[0], contrast_center=mean * numbers.host[1])
+    mean: Any = fn.reductions.mean(_gray(images))
+    return fn.contrast(images, contrast=numbers.host[0], contrast_center=mean.cpu() * numbers.host[1])
 
 
 def _saturated(images: Any, numbers: Numbers) -> Any:
@@ -107,8 +108,9 @@ def _filtered(images: Any, numbers: Numbers) -> Any:
 
 def _auto_contrasted(images: Any, _: Numbers) -> Any:
     """Each channel's darkest level becomes 0 and its lightest 255; a channel of one level stays."""
-    low = fn.reductions.min(images, axis_names="HW", keep_dims=True)
-    span = fn.reductions.max(images, axis_names="HW", keep_dims=True) - low
+    low: Any = fn.reductions.min(images, axis_names="HW", keep_dims=True)
+    high: Any = fn.reductions.max(images, axis_names="HW", keep_dims=True)
+    span = high - low
     flat = span == 0
     stretched = (images - low * (flat ^ True)) * (255 / (span + 255 * flat))
     return fn.cast(stretched, dtype=_BYTE)

@@ -65,6 +65,9 @@ class Plan:
     epochs: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     """[B] of training images."""
 
+    drawn: randaugment.Draws | None = None
+    """RandAugment's operations, which the inputs hold as forms and numbers."""
+
 
 def train_plans(
     index: Index,
@@ -124,6 +127,7 @@ def sample_plan(
         _sizes(len(ids), image_size),
         drawn.flips.astype(np.int32),
     )
+    augmented = None
     if augmentation.rand_ops:
         augmented = randaugment.draw(
             count=augmentation.rand_ops,
@@ -136,11 +140,11 @@ def sample_plan(
         taken = operands(augmented, image_size=image_size)
         inputs = (*inputs, taken.forms, taken.numbers)
     if not augmentation.erasing:
-        return Plan(ids=ids, inputs=inputs, epochs=epochs)
+        return Plan(ids=ids, inputs=inputs, epochs=epochs, drawn=augmented)
     erased = erasing.boxes(
         probability=augmentation.erasing, seed=seed, epochs=epochs, ids=ids, image_size=image_size
     )
-    return Plan(ids=ids, inputs=inputs, erased=erased, epochs=epochs)
+    return Plan(ids=ids, inputs=inputs, erased=erased, epochs=epochs, drawn=augmented)
 
 
 def eval_plans(

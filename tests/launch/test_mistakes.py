@@ -32,10 +32,14 @@ def first_class(split: Path) -> Path:
 ARGUMENTS = {
     "misspelt recipe": (["rexnet_20", "--data", "x"], ["no recipe 'rexnet_20'", "'rexnet_2.0'"]),
     "misspelt flag": (["demo", "--epoch", "3"], ["--epoch", "--epochs"]),
-    "no such folder": (["rexnet_1.0", "--data", "/no/such/folder"], ["/no/such/folder", "--data"]),
+    "no such folder": (
+        ["rexnet_1.0", "--data", "/no/such/folder"],
+        ["no folder /no/such/folder; what exists is /"],
+    ),
     "no data": (["rexnet_1.0"], ["--data DIR"]),
     "batch that does not fit": (["demo", "--batch", "100"], ["100", "32", "--micro-batch"]),
     "image size": (["demo", "--image-size", "16"], ["16", "--image-size 32"]),
+    "evaluation size": (["demo", "--eval-size", "16"], ["16", "--eval-size 32"]),
     "no number": (["demo", "--lr", "fast"], ["--lr", "fast"]),
     "negative": (["demo", "--lr", "-1"], ["lr is -1"]),
     "no GPU to decode on": (["demo", "--decode", "gpu"], ["--decode cpu"]),
@@ -61,7 +65,14 @@ LAYOUTS: dict[str, tuple[Callable[[Path], object], str]] = {
         "zebra",
     ),
     "no train": (lambda d: shutil.rmtree(d / "train"), "no folder train"),
-    "damaged image": (lambda d: (first_class(d / "train") / "bad.jpg").write_bytes(b"no image"), "bad.jpg"),
+    "files that are no images": (
+        lambda d: [(first_class(d / "train") / f"bad{i}.jpg").write_text("no image") for i in range(2)],
+        "2 of 32 files in {0}/train are no readable JPEG or PNG, more than the 1 that --max-bad 0.001 ",
+    ),
+    "a class without an image": (
+        lambda d: [file.write_text("no image") for file in first_class(d / "train").iterdir()],
+        "classes in {0}/train without one readable JPEG or PNG: ",
+    ),
 }
 
 
@@ -70,7 +81,7 @@ def test_mistake_in_the_data(mistake: str, data: Path, tmp_path: Path) -> None:
     change, wanted = LAYOUTS[mistake]
     folder = broken(data, tmp_path, change)
     done = run("train", "demo", "--data", folder, cwd=tmp_path, REXNET_CACHE=str(tmp_path / "cache"))
-    check(done.returncode, done.stdout + done.stderr, [wanted])
+    check(done.returncode, done.stdout + done.stderr, [wanted.format(folder)])
     assert json.loads((tmp_path / "runs" / "attempt.json").read_text())["state"] == "user-error"
 
 
