@@ -46,8 +46,16 @@ def _carry_out(trial: Callable[[], None], sending: Connection, patience: float) 
     try:
         trial()
     except Exception as error:
-        first = str(error).strip().partition("\n")[0][:_LONGEST]
-        sending.send(f"fails: {first or type(error).__name__}")
+        sending.send(f"fails: {_gist(str(error)) or type(error).__name__}")
     else:
         sending.send(None)
     os._exit(0)  # what goes wrong in the interpreter's shutdown is no fault of the trial
+
+
+def _gist(message: str) -> str:
+    """The first line of an error, or what DALI says once it has told in which operator that came up."""
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    told = "encountered:"
+    if told in lines[:-1]:
+        lines = [" ".join(lines[lines.index(told) + 1 :])]
+    return lines[0][:_LONGEST] if lines else ""

@@ -10,12 +10,16 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.profiler import record_function
 
+_APART = 64
+"""Numbers: views begin at multiples of 256 bytes, as torch's own tensors do. Kernels of cuDNN that read several
+numbers at once end the process with "misaligned address" elsewhere."""
+
 
 class RunningStats:
     """The running means and variances of a model, made views of one flat tensor.
 
     Attributes:
-        values: all means and variances, [sum of 2 * channels].
+        values: all means and variances, one after another with zeros between them.
         counts: all `num_batches_tracked`, [norms] int64; they count optimizer steps.
     """
 
@@ -25,18 +29,19 @@ class RunningStats:
         self.momentum = self.norms[0].momentum
         assert self.momentum is not None
         assert all(norm.momentum == self.momentum for norm in self.norms)
-        buffers = [b for norm in self.norms for b in (norm.running_mean, norm.running_var)]
-        self.values = torch.cat([b for b in buffers if b is not None])
+        buffers = [b for norm in self.norms for b in (norm.running_mean, norm.running_var) if b is not None]
+        sizes = [-(-len(buffer) // _APART) * _APART for buffer in buffers]
+        self.values = buffers[0].new_zeros(sum(sizes))
         self.counts = torch.stack(
             [n.num_batches_tracked for n in self.norms if n.num_batches_tracked is not None]
         )
-        start = 0
+        views = [
+            part[: len(buffer)].copy_(buffer)
+            for part, buffer in zip(self.values.split(sizes), buffers, strict=True)
+        ]
         for i, norm in enumerate(self.norms):
-            size = norm.num_features
-            norm.running_mean = self.values[start : start + size]
-            norm.running_var = self.values[start + size : start + 2 * size]
+            norm.running_mean, norm.running_var = views[2 * i : 2 * i + 2]
             norm.num_batches_tracked = self.counts[i]
-            start += 2 * size
 
     def share_momentum(self, k: int, n: int) -> None:
         """Sets the momentum for the k-th (from 1) of n micro-batches."""

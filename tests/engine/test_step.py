@@ -154,6 +154,17 @@ def test_running_stats_move_to_the_mean_of_micro_batches() -> None:
     torch.testing.assert_close(norm.running_var, 0.9 + 0.1 * variances, atol=1e-6, rtol=1e-4)
 
 
+def test_running_stats_lie_where_vectors_of_numbers_can_be_read() -> None:
+    """cuDNN reads some at once; on a GPU, views at odd places end the process with "misaligned address"."""
+    stats = new_state().stats
+    assert len({norm.num_features % 4 for norm in stats.norms}) > 1
+    for norm in stats.norms:
+        for view in (norm.running_mean, norm.running_var):
+            assert isinstance(view, torch.Tensor)
+            assert view.data_ptr() >= stats.values.data_ptr()
+            assert view.storage_offset() * view.element_size() % 256 == 0
+
+
 def test_dropout_follows_step_and_micro_batch_alone() -> None:
     first, second = new_state(), new_state()
     torch.manual_seed(123)

@@ -23,6 +23,7 @@ CROP = Placement(operators="cpu", decoder="cpu", device_id=None, window="crop")
     [
         (stand_ins.succeed, None),
         (stand_ins.fail, "fails: nvImageCodec failure: '#8'"),
+        (stand_ins.fail_as_dali_does, "fails: [/opt/decoder.h:7] Failed to decode sample #3"),
         (stand_ins.fail_silently, "fails: RuntimeError"),
         (stand_ins.crash, "ends by SIGSEGV"),
         (stand_ins.leave, "ends with exit code 7"),
