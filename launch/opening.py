@@ -10,6 +10,7 @@ import torch
 
 from launch.attempt import Attempt
 from launch.config import Run, identity
+from launch.engine.determinism import make_deterministic
 from launch.engine.distributed import Place, find_device, find_place, join
 from launch.folder import RunFolder, run_folder
 from launch.plan import make_plan
@@ -73,6 +74,8 @@ def open_session(
         ValueError, FileNotFoundError: of the data, or the batch does not fit the world.
     """
     place = find_place()
+    if run.numerics.deterministic:
+        make_deterministic()
     make_plan(run, nodes=place.nodes, ranks=place.world_size)
     graph.place(find_device(place), decode=run.feeding.decode)
     data = open_data(run, machines=place.nodes, say=say)

@@ -12,8 +12,9 @@ from launch.engine.ports import Record
 class Jsonl:
     """Appends records to a file, each line flushed as it is written.
 
-    A resumed run goes back to its checkpoint's step, and so does the file: records past `resume_step` are
-    dropped before the first new one is written, by an atomic rewrite. A line torn by a crash is dropped too.
+    A resumed run goes back to its checkpoint's step, and so does the file: what was measured after it is
+    dropped before the first new record is written, by an atomic rewrite. A line torn by a crash is dropped
+    too.
 
     Args:
         path: the file; its folder must exist.
@@ -41,7 +42,8 @@ def _cut_back(path: Path, *, resume_step: int) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     before = path.read_bytes()
-    kept = [r for r in map(_record, before.splitlines(keepends=True)) if r and r["step"] <= resume_step]
+    records = [r for r in map(_record, before.splitlines(keepends=True)) if r and r["step"] <= resume_step]
+    kept = _without_the_end(records)
     after = "".join(json.dumps(r) + "\n" for r in kept).encode()
     if after != before:
         whole = path.with_name(path.name + ".tmp")
@@ -51,6 +53,16 @@ def _cut_back(path: Path, *, resume_step: int) -> list[dict[str, Any]]:
             os.fsync(file.fileno())
         whole.replace(path)
     return kept
+
+
+def _without_the_end(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Drops final evaluations and what came with them: they follow the last checkpoint at its own step."""
+    measured = [k for k, r in enumerate(records) if r.get("kind") in ("train", "eval") and not r.get("final")]
+    last = max(measured, default=-1)
+    late = ("bad image", "end")
+    return [
+        r for k, r in enumerate(records) if not r.get("final") and (k < last or r.get("event") not in late)
+    ]
 
 
 def _record(line: bytes) -> dict[str, Any] | None:

@@ -141,6 +141,18 @@ def test_damaged_newest_checkpoint_falls_back_to_the_one_before(
     last = torn / "last.pt"
     last.write_bytes(last.read_bytes()[: last.stat().st_size // 2])
     again = run("train", "demo", "--data", data, "--out", torn, *FLAGS)
-    assert again.returncode == 0 and "last.pt is damaged" in again.stdout
+    assert again.returncode == 0 and f"{last} IS DAMAGED" in again.stdout
     assert weights(torn) == weights(alone)
     assert without_clocks(torn) == without_clocks(alone)
+    (told,) = [r for r in records(torn, "event") if r["event"] == "damaged checkpoint"]
+    assert told["file"] == str(last) and (torn / "damaged.pt").exists()
+
+
+def test_a_checkpoint_alone_knows_which_run_it_is_of(data: Path, alone: Path, tmp_path: Path) -> None:
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    shutil.copy(alone / "last.pt", bare)
+    other = run("train", "demo", "--data", data, "--out", bare, *FLAGS, "--seed", 1, "--lr", 0.1)
+    assert other.returncode == 2
+    assert "last.pt belongs to another run" in other.stderr
+    assert "what differs: seed 0 -> 1, optim.lr 0.05 -> 0.1. Take another --out" in other.stderr
