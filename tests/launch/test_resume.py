@@ -8,13 +8,12 @@ import subprocess
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from pipeline import synthetic
+from tests.launch.end_state import checkpoint, measured, weights
 from tests.launch.program import command, environment, records, run
 
 FLAGS = (
@@ -32,7 +31,6 @@ FLAGS = (
         0,
     ),
 )
-CLOCKS = ("time", "speed/images_per_s", "speed/data_wait", "health/restarts", "folder")
 
 
 @pytest.fixture(scope="module")
@@ -46,22 +44,6 @@ def alone(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("alone") / "run"
     assert run("train", "demo", "--data", data, "--out", folder, *FLAGS).returncode == 0
     return folder
-
-
-def content(path: Path) -> list[Any]:
-    """Every tensor of a checkpoint as bytes, every other value as it is."""
-    leaves = torch.utils._pytree.tree_leaves(torch.load(path, weights_only=True)["state"])
-    return [v.numpy().tobytes() if isinstance(v, torch.Tensor) else v for v in leaves]
-
-
-def weights(folder: Path) -> dict[str, bytes]:
-    """The result's tensors as bytes; safetensors orders its metadata at random."""
-    return {name: t.numpy().tobytes() for name, t in load_file(folder / "model.safetensors").items()}
-
-
-def without_clocks(folder: Path) -> list[dict[str, Any]]:
-    lines = [r for r in records(folder) if r["kind"] != "event"]
-    return [{k: v for k, v in line.items() if k not in CLOCKS} for line in lines]
 
 
 def kill_at(step: int, arguments: list[str], folder: Path) -> None:
@@ -98,9 +80,9 @@ def test_killed_in_mid_epoch_with_three_processes_ends_bit_identical(data: Path,
     again = subprocess.run(arguments, capture_output=True, text=True, env=environment(), timeout=240)
     assert again.returncode == 0, again.stderr[-3000:]
     assert f"resume at step {stood_at}" in again.stdout
-    assert content(killed / "last.pt") == content(whole / "last.pt")
+    assert checkpoint(killed) == checkpoint(whole)
     assert weights(killed) == weights(whole)
-    assert without_clocks(killed) == without_clocks(whole)
+    assert measured(killed) == measured(whole)
     assert json.loads((killed / "attempt.json").read_text())["state"] == "done"
     assert json.loads((killed / "run.json").read_text())["restarts"] == 1
 
@@ -143,7 +125,7 @@ def test_damaged_newest_checkpoint_falls_back_to_the_one_before(
     again = run("train", "demo", "--data", data, "--out", torn, *FLAGS)
     assert again.returncode == 0 and f"{last} IS DAMAGED" in again.stdout
     assert weights(torn) == weights(alone)
-    assert without_clocks(torn) == without_clocks(alone)
+    assert measured(torn) == measured(alone)
     (told,) = [r for r in records(torn, "event") if r["event"] == "damaged checkpoint"]
     assert told["file"] == str(last) and (torn / "damaged.pt").exists()
 
