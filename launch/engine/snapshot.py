@@ -7,7 +7,8 @@ import pickle
 import sys
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,9 +76,10 @@ class Snapshot:
         """Copies the content; returns the members of a file that `torch.load` reads, and where they stand."""
         self._ready.join()
         structure, tensors = _pickle(content)
-        for view, tensor in zip(self._views, tensors, strict=True):
-            assert view.dtype == tensor.dtype and view.shape == tensor.shape
-            view.copy_(tensor)
+        with _one_thread():
+            for view, tensor in zip(self._views, tensors, strict=True):
+                assert view.dtype == tensor.dtype and view.shape == tensor.shape
+                view.copy_(tensor)
         records = {"data.pkl": structure, "byteorder": sys.byteorder.encode(), "version": b"3\n"}
         pieces, offset = [], self._size
         for name, record in records.items():
@@ -89,6 +91,17 @@ class Snapshot:
             pieces.append(Piece(name=f"{_FOLDER}/data/{k}", offset=offset, size=tensor.nbytes))
             offset += _room(tensor)
         return pieces
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Copies by this thread alone: where others want the cores, each meeting of threads can take ms."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @dataclass(slots=True)

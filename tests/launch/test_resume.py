@@ -1,20 +1,17 @@
 """A run that is killed and started again ends as one that was not."""
 
 import json
-import os
 import shutil
 import signal
 import subprocess
-import time
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import torch
 
 from pipeline import synthetic
-from tests.launch.end_state import checkpoint, measured, weights
-from tests.launch.program import command, environment, records, run
+from tests.launch.end_state import checkpoint, differences, measured, weights
+from tests.launch.program import command, environment, kill_at, records, run
 
 FLAGS = (
     *("--epochs", 3, "--batch", 48, "--micro-batch", 8, "--image-size", 32, "--lr", 0.05, "--dropout", 0.2),
@@ -46,28 +43,6 @@ def alone(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def kill_at(step: int, arguments: list[str], folder: Path) -> None:
-    """Starts a run and kills all its processes once it has logged `step`."""
-    with folder.with_suffix(".txt").open("w") as log:
-        started = subprocess.Popen(arguments, stdout=log, stderr=log, env=environment())
-    deadline = time.monotonic() + 180
-    while time.monotonic() < deadline:
-        file = folder / "metrics.jsonl"
-        if (
-            file.exists()
-            and any(r["step"] >= step for r in records(folder, "train"))
-            and (folder / "last.pt").exists()
-        ):
-            break
-        assert started.poll() is None, folder.with_suffix(".txt").read_text()[-2000:]
-        time.sleep(0.02)
-    for process in Path("/proc").glob("[0-9]*"):  # torchrun's workers are in process groups of their own
-        with suppress(OSError):
-            if str(folder).encode() in (process / "cmdline").read_bytes().split(b"\0"):
-                os.kill(int(process.name), signal.SIGKILL)
-    started.wait()
-
-
 def test_killed_in_mid_epoch_with_three_processes_ends_bit_identical(data: Path, tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     done = run("train", "demo", "--data", data, "--out", whole, *FLAGS, processes=3)
@@ -76,7 +51,7 @@ def test_killed_in_mid_epoch_with_three_processes_ends_bit_identical(data: Path,
     kill_at(6, arguments, killed)
     assert not (killed / "model.safetensors").exists()
     stood_at = torch.load(killed / "last.pt", weights_only=True)["state"]["step"]
-    assert 4 <= stood_at < 13 and stood_at * 48 % 200  # in mid-epoch
+    assert 0 < stood_at < 13 and stood_at * 48 % 200  # in mid-epoch
     again = subprocess.run(arguments, capture_output=True, text=True, env=environment(), timeout=240)
     assert again.returncode == 0, again.stderr[-3000:]
     assert f"resume at step {stood_at}" in again.stdout
@@ -138,3 +113,26 @@ def test_a_checkpoint_alone_knows_which_run_it_is_of(data: Path, alone: Path, tm
     assert other.returncode == 2
     assert "last.pt belongs to another run" in other.stderr
     assert "what differs: seed 0 -> 1, optim.lr 0.05 -> 0.1. Take another --out" in other.stderr
+
+
+@pytest.mark.slow
+def test_a_finished_run_says_so_on_two_processes(data: Path, alone: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(alone, copy)
+    before = weights(copy), measured(copy)
+    done = run("train", "demo", "--data", data, "--out", copy, *FLAGS, processes=2)
+    assert done.returncode == 0 and done.stdout.count("This run is finished: Acc@1") == 1
+    assert (weights(copy), measured(copy)) == before
+    assert json.loads((copy / "attempt.json").read_text())["state"] == "done"
+
+
+def test_killed_in_its_last_moment_it_measures_nothing_twice(data: Path, alone: Path, tmp_path: Path) -> None:
+    """Between the final evaluations and the end, with half a line written."""
+    cut = tmp_path / "run"
+    shutil.copytree(alone, cut)
+    lines = (cut / "metrics.jsonl").read_text().splitlines(keepends=True)
+    assert '"event": "end"' in lines[-1] and '"final": 1' in lines[-2] and '"final": 1' in lines[-3]
+    (cut / "metrics.jsonl").write_text("".join(lines[:-1]) + lines[-1][:40])
+    again = run("train", "demo", "--data", data, "--out", cut, *FLAGS)
+    assert again.returncode == 0 and "resume at step 13" in again.stdout
+    assert differences(cut, alone) == []
