@@ -110,7 +110,7 @@ def _trackers(
     state: TrainState,
 ) -> Trackers:
     metrics = folder.path / "metrics.jsonl"
-    jsonl = Jsonl(metrics, resume_step=state.step)
+    jsonl = Jsonl(metrics, resume_step=state.step, owes_score=state.owes_score)
     terminal.begin(
         log=folder.path / "log.txt",
         steps=session.course.steps,

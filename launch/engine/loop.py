@@ -67,6 +67,8 @@ class Loop:
         end = course.steps if until is None else min(until, course.steps)
         if state.step >= end:
             return False
+        if state.owes_score:
+            self._score_epoch()
         with closing(self.batches(from_step=state.step, to_step=end)) as stream:
             return self._train(Waiting(stream), end=end)
 
@@ -87,8 +89,10 @@ class Loop:
             self.tracker.write(self.train_record(metrics, lr=lr))
             check_bad(state.bad, share=self.max_bad, images=course.images)
             epoch_over = course.ends_epoch(state.step)
-            if epoch_over and not told and state.step < course.steps:
-                self.write_score(self.score(state.average.model), weights="ema")
+            if epoch_over and state.step < course.steps:
+                state.owes_score = told  # there may be no time for it now
+                if not told:
+                    self._score_epoch()
             due = epoch_over or time.monotonic() - saved >= 60 * self.keeping.checkpoint_minutes
             saved = time.monotonic() if due else saved
             for name, facts in self.save(due=due, wait=told or state.step == course.steps):
@@ -97,6 +101,10 @@ class Loop:
                 return True
             meter.restart()
         return False
+
+    def _score_epoch(self) -> None:
+        self.write_score(self.score(self.state.average.model), weights="ema")
+        self.state.owes_score = False
 
     def train_record(self, metrics: Mapping[str, float], *, lr: float) -> Record:
         """Returns the line of metrics.jsonl for training since the last line."""

@@ -45,6 +45,8 @@ class TrainState:
     """Steps skipped so far, known at log boundaries."""
     bad: list[Bad] = field(default_factory=list)
     """Images that proved bad so far, in both splits, likewise."""
+    owes_score: bool = False
+    """Whether the run was told to stop at an epoch's end and has not evaluated that epoch yet."""
 
     def state_dict(self) -> dict[str, Any]:
         """Returns tensors and plain values only; nothing in it tells how tensors lay in memory."""
@@ -55,6 +57,7 @@ class TrainState:
         return {
             "step": self.step,
             "skipped": self.skipped,
+            "owes_score": self.owes_score,
             "bad": [astuple(bad) for bad in self.bad],
             "model": dict(self.model.state_dict()),
             "ema": dict(self.average.model.state_dict()),
@@ -65,6 +68,7 @@ class TrainState:
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         """Takes the state over, in the memory format and on the channel counts that this state has."""
         self.step, self.skipped = saved["step"], saved["skipped"]
+        self.owes_score = saved["owes_score"]
         self.bad = [Bad(*bad) for bad in saved.get("bad", [])]
         self.model.load_state_dict(saved["model"])
         self.average.model.load_state_dict(saved["ema"])

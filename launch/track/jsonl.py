@@ -19,13 +19,14 @@ class Jsonl:
     Args:
         path: the file; its folder must exist.
         resume_step: optimizer steps taken by the state that training starts from; 0 for a fresh one.
+        owes_score: the evaluation at that step is still to come.
 
     Attributes:
         kept: the records that were kept from earlier attempts, in order.
     """
 
-    def __init__(self, path: Path, *, resume_step: int = 0) -> None:
-        self.kept = tuple(_cut_back(path, resume_step=resume_step))
+    def __init__(self, path: Path, *, resume_step: int = 0, owes_score: bool = False) -> None:
+        self.kept = tuple(_cut_back(path, resume_step=resume_step, owes_score=owes_score))
         self._file = path.open("a", encoding="utf-8")
 
     def write(self, record: Record) -> None:
@@ -38,11 +39,13 @@ class Jsonl:
         self._file.close()
 
 
-def _cut_back(path: Path, *, resume_step: int) -> list[dict[str, Any]]:
+def _cut_back(path: Path, *, resume_step: int, owes_score: bool) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     before = path.read_bytes()
     records = [r for r in map(_record, before.splitlines(keepends=True)) if r and r["step"] <= resume_step]
+    if owes_score:
+        records = [r for r in records if r.get("kind") != "eval" or r["step"] < resume_step]
     kept = _without_the_end(records)
     after = "".join(json.dumps(r) + "\n" for r in kept).encode()
     if after != before:
