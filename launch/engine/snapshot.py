@@ -1,5 +1,6 @@
 """A copy of the state at one moment, in memory that is allocated once and shared with the writer."""
 
+import gc
 import io
 import mmap
 import os
@@ -75,8 +76,8 @@ class Snapshot:
     def take(self, content: Any) -> list[Piece]:
         """Copies the content; returns the members of a file that `torch.load` reads, and where they stand."""
         self._ready.join()
-        structure, tensors = _pickle(content)
-        with _one_thread():
+        with _undisturbed():
+            structure, tensors = _pickle(content)
             for view, tensor in zip(self._views, tensors, strict=True):
                 assert view.dtype == tensor.dtype and view.shape == tensor.shape
                 view.copy_(tensor)
@@ -94,14 +95,20 @@ class Snapshot:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
-    """Copies by this thread alone: where others want the cores, each meeting of threads can take ms."""
-    before = torch.get_num_threads()
+def _undisturbed() -> Iterator[None]:
+    """Works by one thread, without garbage collection.
+
+    Where other processes want the cores, each of a thousand meetings of threads can take milliseconds.
+    """
+    threads, collecting = torch.get_num_threads(), gc.isenabled()
     torch.set_num_threads(1)
+    gc.disable()
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        torch.set_num_threads(threads)
+        if collecting:
+            gc.enable()
 
 
 @dataclass(slots=True)
