@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from launch.engine.faults import Fault
 from launch.folder import write_json
 
 _NAME = "attempt.json"
@@ -31,6 +32,7 @@ class Attempt:
         folder: the run's folder once it is known.
         step: the last step trained.
         silent: nothing was attempted, so nothing is recorded.
+        barred: the folder is another process's: nothing is written into it.
     """
 
     folder: Path | None = None
@@ -39,6 +41,7 @@ class Attempt:
     message: str = ""
     silent: bool = False
     begun: bool = False
+    barred: bool = False
     rank: int = field(default_factory=lambda: int(os.environ.get("RANK", "0")))
 
     def begin(self) -> None:
@@ -51,7 +54,7 @@ class Attempt:
 
         A fault does not hide the mistake of another rank that caused it.
         """
-        if self.begun and self.state == "fault" and self._says("user-error"):
+        if self.begun and not self.barred and self.state == "fault" and self._says("user-error"):
             return
         self._write({"state": self.state, "message": self.message, "step": self.step})
 
@@ -60,7 +63,7 @@ class Attempt:
         return place.exists() and json.loads(place.read_text())["state"] == state
 
     def _write(self, content: Mapping[str, str | int | None]) -> None:
-        places = [(self.folder or Path("runs")) / _NAME]
+        places = [] if self.barred else [(self.folder or Path("runs")) / _NAME]
         if wanted := os.environ.get("REXNET_ATTEMPT"):
             places.append(Path(wanted))
         for place in places:
@@ -79,8 +82,8 @@ def carry_out(work: Callable[[Attempt], None], *, attempt: Attempt) -> int:
         work(attempt)
     except KeyboardInterrupt:
         return _end(attempt, state="requeue", message="interrupted before the first step", code=130)
-    except Missed as missed:
-        return _end(attempt, state="fault", message=str(missed), code=1, plain=True)
+    except (Missed, Fault) as fault:
+        return _end(attempt, state="fault", message=str(fault), code=1, plain=True)
     except Exception as error:
         if _is_mistake(error):
             return _end(attempt, state="user-error", message=str(error), code=2, plain=True)

@@ -14,6 +14,7 @@ from launch.attempt import Attempt
 from launch.config import Run, identity
 from launch.decoding import try_decoding
 from launch.engine.bad_images import most_bad
+from launch.engine.determinism import make_deterministic
 from launch.engine.distributed import Place, find_device, find_place, join
 from launch.folder import RunFolder, run_folder
 from launch.plan import make_plan
@@ -91,6 +92,8 @@ def open_session(
         ValueError, FileNotFoundError: of the data, or the batch does not fit the world.
     """
     place = find_place()
+    if run.numerics.deterministic:
+        make_deterministic()
     make_plan(run, nodes=place.nodes, ranks=place.world_size)
     device = find_device(place)
     graph.place(device, decode=run.feeding.decode)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from launch.config import Run
+from launch.config import Run, identity_fields
 from launch.decoding import choose_decoding
 from launch.engine.config import LayoutName, Precision
 from launch.engine.course import Course
@@ -18,7 +19,7 @@ from launch.engine.layout import Layout, find_layout
 from launch.engine.loop import Loop
 from launch.engine.metrics import Predictions, Score, evaluate
 from launch.engine.optimizer import make_optimizer
-from launch.engine.ports import MicroBatch, Tracker
+from launch.engine.ports import MicroBatch, Saver, Tracker
 from launch.engine.preemption import StopRequest
 from launch.engine.running_stats import RunningStats
 from launch.engine.state import Average, TrainState
@@ -84,6 +85,12 @@ class Session:
             "layout_found": self.layout_found,
         }
 
+    def fields(self) -> dict[str, Any]:
+        """Returns all that makes this run this run, for a checkpoint to be held against."""
+        data = {"train": self.data.train.identity, "val": self.data.val.identity}
+        resolved = {"micro_batch": self.plan.micro_batch, "precision": self.precision}
+        return {**identity_fields(self.asked), "data": data, "resolved": resolved}
+
     def settle_layout(self, say: Callable[[str], None]) -> None:
         """Decides with all ranks how the network lies in memory; before it, what is assumed."""
         self.layout_name, self.layout_found = choose_layout(self, say=say)
@@ -142,7 +149,7 @@ class Session:
         return step
 
     def new_loop(
-        self, step: Step, *, tracker: Tracker, save: Callable[[], None], stop: StopRequest, restarts: int
+        self, step: Step, *, tracker: Tracker, save: Saver, stop: StopRequest, restarts: int
     ) -> Loop:
         """Returns the loop that trains `step`'s state."""
         return Loop(

@@ -12,7 +12,7 @@ from launch.engine.config import Ema, Keeping, Optim
 from launch.engine.course import Course
 from launch.engine.meter import Meter, Waiting
 from launch.engine.metrics import Score
-from launch.engine.ports import Record, Tracker, TrainBatches
+from launch.engine.ports import Record, Saver, Tracker, TrainBatches
 from launch.engine.preemption import StopRequest
 from launch.engine.schedule import ema_decay, learning_rate
 from launch.engine.step import Step
@@ -24,7 +24,7 @@ class Loop:
     Args:
         batches: the stream of this rank's micro-batches.
         score: evaluates a model over all ranks.
-        save: writes a checkpoint; only rank 0's does anything.
+        save: saves the state; only rank 0's does anything.
         references: published figures that stand beside every evaluation.
         max_bad: share of the training images that may prove bad.
         group: connects the hosts' memory; None is the default group.
@@ -41,7 +41,7 @@ class Loop:
         keeping: Keeping,
         batches: TrainBatches,
         score: Callable[[nn.Module], Score],
-        save: Callable[[], None],
+        save: Saver,
         tracker: Tracker,
         stop: StopRequest,
         references: Mapping[str, float],
@@ -67,6 +67,8 @@ class Loop:
         end = course.steps if until is None else min(until, course.steps)
         if state.step >= end:
             return False
+        if state.owes_score:
+            self._score_epoch()
         with closing(self.batches(from_step=state.step, to_step=end)) as stream:
             return self._train(Waiting(stream), end=end)
 
@@ -87,19 +89,27 @@ class Loop:
             self.tracker.write(self.train_record(metrics, lr=lr))
             check_bad(state.bad, share=self.max_bad, images=course.images)
             epoch_over = course.ends_epoch(state.step)
-            if epoch_over and not told and state.step < course.steps:
-                self.write_score(self.score(state.average.model), weights="ema")
-            if epoch_over or told or time.monotonic() - saved >= 60 * self.keeping.checkpoint_minutes:
-                self._save()
-                saved = time.monotonic()
+            if epoch_over and state.step < course.steps:
+                state.owes_score = told  # there may be no time for it now
+                if not told:
+                    self._score_epoch()
+            due = epoch_over or time.monotonic() - saved >= 60 * self.keeping.checkpoint_minutes
+            saved = time.monotonic() if due else saved
+            for name, facts in self.save(due=due, wait=told or state.step == course.steps):
+                self.tracker.write(self.event(name, **facts))
             if told:
                 return True
             meter.restart()
         return False
 
+    def _score_epoch(self) -> None:
+        self.write_score(self.score(self.state.average.model), weights="ema")
+        self.state.owes_score = False
+
     def train_record(self, metrics: Mapping[str, float], *, lr: float) -> Record:
         """Returns the line of metrics.jsonl for training since the last line."""
         counts = {"health/restarts": self.restarts, "health/bad_images": len(self.state.bad)}
+        counts["health/failed_saves"] = self.save.failed
         return {**self._line("train"), **metrics, "train/lr": lr, **counts}
 
     def name_bad(self, found: Sequence[Bad]) -> None:
@@ -128,11 +138,6 @@ class Loop:
         if "official/acc1" in self.references:
             figures["gap/acc1"] = score.acc1 - self.references["official/acc1"]
         return self._line("eval") | figures
-
-    def _save(self) -> None:
-        started = time.perf_counter()
-        self.save()
-        self.tracker.write(self.event("checkpoint", seconds=round(time.perf_counter() - started, 3)))
 
     def event(self, name: str, **facts: str | int | float) -> Record:
         """Returns a line of metrics.jsonl that says what happened."""

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.profiler import record_function
 
 _APART = 64
-"""Numbers: views begin at multiples of 256 bytes, as torch's own tensors do. Kernels of cuDNN that read several
-numbers at once end the process with "misaligned address" elsewhere."""
+"""Numbers: views begin at multiples of 256 bytes, as tensors of their own do. Kernels of cuDNN read several
+numbers at once, and at odd places that ends the process with "misaligned address"."""
 
 
 class RunningStats:

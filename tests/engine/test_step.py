@@ -1,13 +1,11 @@
 """The optimizer step: skipping, precision, settling."""
 
 import copy
-from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from launch.engine.checkpoint import Checkpoints
 from launch.engine.config import Numerics, Optim
 from launch.engine.meter import Meter, Waiting
 from launch.engine.optimizer import decay_groups, load_optimizer, make_optimizer
@@ -275,14 +273,3 @@ def test_skipped_steps_are_counted_over_restarts() -> None:
     step = new_step(resumed)
     step(iter([micro_batch(9, scale=float("inf"))]), lr=0.01, decay=0.5)
     assert Meter(step, Waiting(iter([]))).read(stop=False)[0]["health/skipped_steps"] == 3
-
-
-def test_a_checkpoint_of_another_format_or_run_is_refused(tmp_path: Path) -> None:
-    state = new_state().state_dict()
-    Checkpoints(tmp_path, identity="a", say=print).save(state)
-    assert Checkpoints(tmp_path, identity="a", say=print).load() is not None
-    with pytest.raises(ValueError, match="another run"):
-        Checkpoints(tmp_path, identity="b", say=print).load()
-    torch.save({"format": 0, "identity": "a", "state": state}, tmp_path / "last.pt")
-    with pytest.raises(ValueError, match="format 0, but this version reads 2"):
-        Checkpoints(tmp_path, identity="a", say=print).load()

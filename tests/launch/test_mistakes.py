@@ -1,14 +1,17 @@
 """Wrong inputs end before any work: one clear message, exit code 2, no traceback."""
 
 import json
+import os
 import shutil
+import socket
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from launch.folder import RunFolder
+from launch.claim import Claim
 from pipeline import synthetic
 from tests.launch.program import run
 
@@ -106,14 +109,15 @@ def test_torchrun_says_it_once_and_attempt_json_says_whose_mistake(data: Path, t
 
 
 def test_torchrun_refuses_a_folder_that_is_taken(data: Path, tmp_path: Path) -> None:
-    folder = RunFolder(tmp_path / "run")
-    with folder.lock():
+    folder = tmp_path / "run"
+    with closing(Claim(folder)):
         start = time.monotonic()
         flags = ("--batch", 8, "--micro-batch", 4, "--image-size", 32)
-        done = run("train", "demo", "--data", data, "--out", folder.path, *flags, processes=2)
+        done = run("train", "demo", "--data", data, "--out", folder, *flags, processes=2)
     assert done.returncode == 1 and time.monotonic() - start < 60
     told = [line for line in done.stderr.splitlines() if "is being trained by process" in line]
-    assert len(told) == 1
+    assert len(told) == 1 and f"process {os.getpid()} on {socket.gethostname()}, last heartbeat" in told[0]
+    assert not (folder / "attempt.json").exists()
 
 
 def test_more_bad_files_than_allowed_end_the_run_with_their_list(data: Path, tmp_path: Path) -> None:
