@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from launch.engine.faults import Fault
 from launch.engine.preemption import StopRequest
 from launch.folder import write_json
 
@@ -33,6 +34,7 @@ class Attempt:
         folder: the run's folder once it is known.
         step: the last step trained.
         silent: nothing was attempted, so nothing is recorded.
+        barred: the folder is another process's: nothing is written into it.
         stop: whether this process has been told to stop.
     """
 
@@ -42,6 +44,7 @@ class Attempt:
     message: str = ""
     silent: bool = False
     begun: bool = False
+    barred: bool = False
     recorded: bool = False
     rank: int = field(default_factory=lambda: int(os.environ.get("RANK", "0")))
     stop: StopRequest = field(init=False)
@@ -59,7 +62,7 @@ class Attempt:
 
         A fault does not hide what another rank has recorded that caused it.
         """
-        if self.begun and self.state == "fault" and not self.is_open():
+        if self.begun and not self.barred and self.state == "fault" and not self.is_open():
             return
         self.recorded = True
         self._write({"state": self.state, "message": self.message, "step": self.step})
@@ -87,7 +90,7 @@ class Attempt:
             self.record()
 
     def _write(self, content: Mapping[str, str | int | None]) -> None:
-        places = [(self.folder or Path("runs")) / _NAME]
+        places = [] if self.barred else [(self.folder or Path("runs")) / _NAME]
         if wanted := os.environ.get("REXNET_ATTEMPT"):
             places.append(Path(wanted))
         for place in places:
@@ -109,8 +112,8 @@ def carry_out(work: Callable[[Attempt], None], *, attempt: Attempt) -> int:
     except KeyboardInterrupt:
         message = "told to stop before there was anything to save; the same command starts again"
         return _end(attempt, state="requeue", message=message, code=130)
-    except Missed as missed:
-        return _end(attempt, state="fault", message=str(missed), code=1, plain=True)
+    except (Missed, Fault) as fault:
+        return _end(attempt, state="fault", message=str(fault), code=1, plain=True)
     except Exception as error:
         if _is_mistake(error):
             return _end(attempt, state="user-error", message=str(error), code=2, plain=True)

@@ -45,6 +45,9 @@ class Run:
     seed: int = 0
     """Of everything random."""
 
+    eval_size: int | None = None
+    """Pixels of a side of the evaluation crop. None: the training crop's."""
+
     dropout: float = 0.2
     """Probability of dropping a feature before the classifier."""
 
@@ -61,12 +64,12 @@ class Run:
 
     def __post_init__(self) -> None:
         variant_shape(self.variant)
-        size = self.augmentation.image_size
-        if size < TOTAL_STRIDE:
-            raise ValueError(
-                f"image-size is {size} pixels, but the network takes {TOTAL_STRIDE} or more: it shrinks "
-                f"an image {TOTAL_STRIDE}-fold (--image-size {TOTAL_STRIDE})"
-            )
+        for flag, size in (("image-size", self.augmentation.image_size), ("eval-size", self.eval_size)):
+            if size is not None and size < TOTAL_STRIDE:
+                raise ValueError(
+                    f"{flag} is {size} pixels, but the network takes {TOTAL_STRIDE} or more: it shrinks "
+                    f"an image {TOTAL_STRIDE}-fold (--{flag} {TOTAL_STRIDE})"
+                )
         if self.epochs <= 0:
             raise ValueError(f"epochs is {self.epochs:g}, but must be positive")
         if self.batch < 2 or (self.micro_batch is not None and self.micro_batch < 2):

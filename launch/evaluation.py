@@ -142,6 +142,7 @@ def result_fields(
         "loss": score.loss if math.isfinite(score.loss) else None,
         "image_size": request.image_size,
         "crop_ratio": request.evaluation.crop_ratio,
+        "interpolation": request.evaluation.interpolation,
         "decoder": request.decoder,
         "expected": request.expect,
         "tolerance": None if outcome is None else request.tolerance,

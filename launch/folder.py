@@ -1,17 +1,17 @@
-"""A run's folder: its name, its lock, run.json and attempt.json."""
+"""A run's folder: its name, run.json and attempt.json."""
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from launch.config import Run, identity_fields
+from launch.engine.identity import differences
 
 _ROOT = Path("runs")
 
@@ -33,10 +33,20 @@ class RunFolder:
         return self.path / "run.json"
 
     def facts(self) -> dict[str, Any] | None:
-        """Returns what run.json says, or None before the first start."""
+        """Returns what run.json says, or None before the first start.
+
+        Raises:
+            ValueError: it is damaged.
+        """
         if not self.record.exists():
             return None
-        return json.loads(self.record.read_text())
+        try:
+            return json.loads(self.record.read_text())
+        except ValueError as error:
+            raise ValueError(
+                f"{self.record} is damaged ({error}); remove it and start again with as many GPUs: "
+                "the checkpoint beside it holds what a resume needs"
+            ) from None
 
     def write_facts(self, facts: Mapping[str, Any]) -> None:
         """Writes run.json, atomically."""
@@ -44,11 +54,13 @@ class RunFolder:
 
     def result(self) -> str | None:
         """Returns the result in words, or None as long as the run has not ended."""
-        if not (self.path / "model.safetensors").exists():
+        metrics = self.path / "metrics.jsonl"
+        if not (self.path / "model.safetensors").exists() or not metrics.exists():
             return None
-        lines = map(json.loads, (self.path / "metrics.jsonl").read_text().splitlines())
-        results = [line["result"] for line in lines if line.get("event") == "end"]
-        return results[-1] if results else None
+        ends = [line for line in metrics.read_text().splitlines() if '"event": "end"' in line]
+        with suppress(IndexError, ValueError):  # none, or one that a kill has cut off
+            return json.loads(ends[-1])["result"]
+        return None
 
     def check_same_run(self, run: Run, *, identity: str) -> None:
         """Refuses a folder that holds another run.
@@ -59,11 +71,7 @@ class RunFolder:
         facts = self.facts()
         if facts is None or facts["identity"] == identity:
             return
-        old, new = _flat(facts["identity_fields"]), _flat(identity_fields(run))
-        differing = [
-            f"{name} {old.get(name)!r} -> {new.get(name)!r}" for name in new if old.get(name) != new.get(name)
-        ]
-        what = ", ".join(differing) or "the data set"
+        what = differences(facts["identity_fields"], identity_fields(run)) or "the data set"
         raise ValueError(
             f"{self.path} holds another run; what differs: {what}. Take another --out, or --fresh to move it "
             "aside"
@@ -79,39 +87,13 @@ class RunFolder:
         self.path.rename(aside)
         return aside
 
-    def lock(self) -> TextIO:
-        """Makes the folder and holds it until the returned file is closed.
-
-        Raises:
-            ValueError: another process holds it; the message names that one.
-        """
-        self.path.mkdir(parents=True, exist_ok=True)
-        file = (self.path / "lock").open("a+")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            holder = file.read().strip() or "another process"
-            raise ValueError(
-                f"{self.path} is being trained by {holder}; stop that one, or take another --out"
-            ) from None
-        file.truncate(0)
-        job = os.environ.get("SLURM_JOB_ID")
-        file.write(f"process {os.getpid()} on {socket.gethostname()}" + (f", job {job}" if job else ""))
-        file.flush()
-        return file
-
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Writes a JSON file, atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(path.name + ".tmp")
-    fresh.write_text(json.dumps(content, indent=1) + "\n")
+    with fresh.open("w") as file:
+        file.write(json.dumps(content, indent=1) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
     fresh.replace(path)
-
-
-def _flat(fields: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in fields.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
-    return flat

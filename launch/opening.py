@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -11,14 +13,18 @@ import torch
 
 from launch.attempt import Attempt
 from launch.config import Run, identity
+from launch.decoding import try_decoding
+from launch.engine.bad_images import most_bad
+from launch.engine.determinism import make_deterministic
 from launch.engine.distributed import Place, find_device, find_place, join
 from launch.folder import RunFolder, run_folder
 from launch.plan import make_plan
 from launch.session import Data, Session
 from launch.track.terminal import Terminal
 from pipeline import graph
-from pipeline.index import open_splits
+from pipeline.index import Index, open_splits
 from pipeline.synthetic import demo_folder
+from pipeline.walk import enumeration
 
 Say = Callable[[str], None]
 
@@ -54,6 +60,19 @@ def open_data(run: Run, *, machines: int = 1, say: Say) -> Data:
     return Data(train=train, val=val)
 
 
+def check_readable(train: Index, *, share: float) -> None:
+    """Raises a ValueError where more images have no readable header than may prove bad, as they all will."""
+    bad, most = train.unreadable, most_bad(share, images=len(train))
+    if len(bad) > most:
+        named = enumeration([os.fsdecode(train.name(i)) for i in bad.tolist()])
+        raise ValueError(
+            f"{len(bad)} of {len(train)} files in {train.root} are no readable JPEG or PNG, more than the "
+            f"{most} that --max-bad {share:g} allows: {named}. Put intact copies in their place and make the "
+            f"index anew (python launch/index.py {shlex.quote(str(train.root))} --rescan), or allow more: "
+            f"--max-bad {float(f'{2 * len(bad) / len(train):.1g}'):g}"
+        )
+
+
 def open_session(
     run: Run,
     attempt: Attempt,
@@ -74,18 +93,25 @@ def open_session(
         ValueError, FileNotFoundError: of the data, or the batch does not fit the world.
     """
     place = find_place()
+    if run.numerics.deterministic:
+        make_deterministic()
     make_plan(run, nodes=place.nodes, ranks=place.world_size)
-    graph.place(find_device(place), decode=run.feeding.decode)
+    device = find_device(place)
+    graph.place(device, decode=run.feeding.decode)
     data = open_data(run, machines=place.nodes, say=say)
+    check_readable(data.train, share=run.feeding.max_bad)
     key = identity(run, train=data.train.identity, val=data.val.identity)
     path = run_folder(run, identity=key)
     folder = RunFolder(path.with_name(path.name + suffix))
     attempt.folder = folder.path
     facts = None if fresh else folder.facts()
-    resolved = run if facts is None or facts["identity"] != key else as_before(run, facts)
+    if facts is not None and facts["identity"] != key:
+        facts = None
+    resolved = run if facts is None else as_before(run, facts, device=device.type)
     plan = make_plan(resolved, nodes=place.nodes, ranks=place.world_size)
     if place.first:
         claim(folder, run, key)
+    tried = try_decoding(resolved.feeding, place)
     timeout = timedelta(minutes=run.keeping.timeout)
     world = join(place, timeout=timeout, recorder=folder.path / "nccl")
     if world.recorder:
@@ -93,20 +119,31 @@ def open_session(
     say(str(plan))
     session = Session(resolved, asked=run, plan=plan, data=data, world=world, identity=key)
     say(f"{world.device_name} x {place.world_size}, {session.precision}, {len(data.train)} training images")
+    session.settle_decoding(tried, earlier=None if facts is None else facts["found"], say=say)
     session.settle_layout(say)
     if hint := idle_gpus(place.local_world_size, visible=torch.cuda.device_count()):
         say(hint)
     return session, folder
 
 
-def as_before(run: Run, facts: Mapping[str, Any]) -> Run:
-    """Returns the run with what its first start found out, told by run.json."""
+def as_before(run: Run, facts: Mapping[str, Any], *, device: str) -> Run:
+    """Returns the run with what its first start found out, told by run.json.
+
+    Where images are decoded is decided anew on another kind of `device`.
+    """
     numerics = run.numerics
     if numerics.layout == "auto":
         numerics = replace(numerics, layout=facts["found"]["layout"])
     if numerics.precision == "auto":
         numerics = replace(numerics, precision=facts["found"]["precision"])
-    return replace(run, micro_batch=facts["plan"]["micro_batch"], numerics=numerics)
+    feeding, found = run.feeding, facts["found"]
+    if found["device"] == device and "window" in found:
+        measured = facts["run"]["feeding"]["decode"] == "measure"
+        if feeding.decode == "auto" or (feeding.decode == "measure" and measured):
+            feeding = replace(feeding, decode=found["decode"])
+        if feeding.window == "auto" and feeding.decode == found["decode"]:
+            feeding = replace(feeding, window=found["window"])
+    return replace(run, micro_batch=facts["plan"]["micro_batch"], numerics=numerics, feeding=feeding)
 
 
 def idle_gpus(processes: int, *, visible: int) -> str | None:

@@ -135,15 +135,12 @@ def _original(index: Index, i: int, windows: list[tuple[NDArray, NDArray]], *, s
 
 def _texts(plan: Plan) -> list[list[str]]:
     """What was drawn for every image of a plan, a few lines each."""
-    _, shapes, _, flips, *operations = plan.inputs
+    _, shapes, _, flips, *_ = plan.inputs
     texts = []
     for row, ((height, width), flip) in enumerate(zip(shapes.tolist(), flips.tolist(), strict=True)):
         lines = [f"window {width} x {height}{', flipped' if flip else ''}"]
-        if operations:
-            drawn = (
-                describe(*one) for one in zip(*(values[row].tolist() for values in operations), strict=True)
-            )
-            lines.extend(name for name in drawn if name)
+        if plan.drawn is not None:
+            lines.extend(name for name in describe(plan.drawn, row) if name)
         erased = plan.erased[plan.erased[:, 0] == row]
         lines.extend(f"erased {w} x {h}" for _, _, _, h, w, _ in erased.tolist())
         texts.append(lines)

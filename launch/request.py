@@ -75,6 +75,11 @@ class Request:
             raise ValueError(f"num-classes is {self.num_classes}, but a network has at least one class")
         if self.decoder == "pillow" and self.feeding.decode == "gpu":
             raise ValueError("Pillow decodes on the CPU only: leave out --decode gpu, or --decoder pillow")
+        if self.feeding.decode == "measure" or self.feeding.window != "auto":
+            raise ValueError(
+                "--decode measure and --window are of trainings: an evaluation decodes whole images, by "
+                "--decode auto, gpu or cpu"
+            )
 
 
 def own_folder(out: Path | None) -> Path | None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from launch.config import Run
+from launch.config import Run, identity_fields
+from launch.decoding import choose_decoding
 from launch.engine.agreement import Agreement, interruptible
 from launch.engine.config import LayoutName, Precision
 from launch.engine.course import Course
@@ -18,17 +20,18 @@ from launch.engine.layout import Layout, find_layout
 from launch.engine.loop import Loop
 from launch.engine.metrics import Predictions, Score, evaluate
 from launch.engine.optimizer import make_optimizer
-from launch.engine.ports import MicroBatch, Tracker
+from launch.engine.ports import MicroBatch, Saver, Tracker
 from launch.engine.preemption import StopRequest
 from launch.engine.running_stats import RunningStats
 from launch.engine.state import Average, TrainState
 from launch.engine.step import Step, assumed_layout, choose_precision, make_scaler
 from launch.layout import choose_layout
 from launch.plan import Plan
-from pipeline.graph import place
+from pipeline.config import Feeding
 from pipeline.hashing import draw_seed
 from pipeline.index import Index, is_imagenet_1k
 from pipeline.loader import Batch, Share, eval_batches, train_batches
+from pipeline.probe import Found
 from rexnet.model import create_model
 from rexnet.published import Published, published
 
@@ -64,6 +67,7 @@ class Session:
         )
         self.layout_name: LayoutName = assumed_layout(self.precision, world.device)
         self.layout_found = "assumed"
+        self.decode_found = "assumed"
         rank = world.place.rank
         self.share = Share(
             batch=plan.batch, micro_batch=plan.micro_batch, rank=rank, world_size=world.place.world_size
@@ -75,14 +79,29 @@ class Session:
         return {
             "device": device.type,
             "precision": self.precision,
-            "decode": place(device, decode=self.run.feeding.decode).decoder,
+            "decode": self.run.feeding.decode,
+            "window": self.run.feeding.window,
+            "decode_found": self.decode_found,
             "layout": self.layout_name,
             "layout_found": self.layout_found,
         }
 
+    def fields(self) -> dict[str, Any]:
+        """Returns all that makes this run this run, for a checkpoint to be held against."""
+        data = {"train": self.data.train.identity, "val": self.data.val.identity}
+        resolved = {"micro_batch": self.plan.micro_batch, "precision": self.precision}
+        return {**identity_fields(self.asked), "data": data, "resolved": resolved}
+
     def settle_layout(self, say: Callable[[str], None]) -> None:
         """Decides with all ranks how the network lies in memory; before it, what is assumed."""
         self.layout_name, self.layout_found = choose_layout(self, say=say)
+
+    def settle_decoding(
+        self, tried: Found | None, *, earlier: Mapping[str, str] | None, say: Callable[[str], None]
+    ) -> None:
+        """Decides with all ranks where images are decoded; see `choose_decoding`."""
+        feeding, self.decode_found = choose_decoding(self, tried, earlier=earlier, say=say)
+        self.run = replace(self.run, feeding=feeding)
 
     @property
     def layout(self) -> Layout:
@@ -131,7 +150,7 @@ class Session:
         return step
 
     def new_loop(
-        self, step: Step, *, tracker: Tracker, save: Callable[[], None], stop: StopRequest, restarts: int
+        self, step: Step, *, tracker: Tracker, save: Saver, stop: StopRequest, restarts: int
     ) -> Loop:
         """Returns the loop that trains `step`'s state."""
         return Loop(
@@ -154,12 +173,14 @@ class Session:
             pulse=self.world.pulse,
         )
 
-    def train_batches(self, *, from_step: int, to_step: int) -> Generator[MicroBatch]:
+    def train_batches(
+        self, *, from_step: int, to_step: int, feeding: Feeding | None = None
+    ) -> Generator[MicroBatch]:
         """Yields this rank's micro-batches of the steps from_step .. to_step - 1."""
         return train_batches(
             self.data.train,
             augmentation=self.run.augmentation,
-            feeding=self.run.feeding,
+            feeding=feeding or self.run.feeding,
             seed=self.run.seed,
             share=self.share,
             device=self.world.device,
@@ -201,7 +222,7 @@ class Session:
             rank=place.rank,
             world_size=place.world_size,
             device=self.world.device,
-            image_size=self.run.augmentation.image_size,
+            image_size=self.run.eval_size or self.run.augmentation.image_size,
             processes=place.local_world_size,
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -14,9 +15,11 @@ from launch.attempt import Attempt
 from launch.config import Run
 from launch.engine.checkpoint import Checkpoints
 from launch.engine.distributed import find_place
+from launch.engine.keeper import Keeper, NoKeeper
 from launch.engine.metrics import evaluate
 from launch.engine.ports import MicroBatch, Record, Tracker
 from launch.engine.state import TrainState
+from launch.engine.writer import Writer
 from launch.opening import Say, open_session, open_terminal
 from launch.session import Session
 from launch.track.terminal import Terminal
@@ -60,12 +63,12 @@ def smoke(run: Run, attempt: Attempt) -> None:
         folder.path.mkdir(parents=True, exist_ok=True)
     rates = Rates()
     tracker = Trackers([rates, *_terminal(terminal, session, folder.path)]) if terminal else Silent()
-    checkpoints = Checkpoints(folder.path, identity=session.identity, say=say)
+    checkpoints = Checkpoints(folder.path, fields=session.fields(), say=say)
 
     state = session.new_state()
     step = session.new_step(state)
     attempt.stop.defer(say)
-    parts = {"tracker": tracker, "save": lambda: None, "stop": attempt.stop, "restarts": 0}
+    parts = {"tracker": tracker, "save": NoKeeper(), "stop": attempt.stop, "restarts": 0}
     if session.new_loop(step, **parts).run(until=_STEPS):
         return _stop(attempt, tracker)
     speed = rates.images_per_s, rates.data_wait
@@ -89,7 +92,10 @@ def _stop(attempt: Attempt, tracker: Tracker) -> None:
 def _reload(session: Session, checkpoints: Checkpoints, state: TrainState) -> TrainState:
     """Saves the state on rank 0, and returns on every rank what a new start would load."""
     if session.world.place.first:
-        checkpoints.save(state.state_dict())
+        with closing(Writer()) as writer:
+            save = Keeper(checkpoints, state, writer=writer, pin=session.world.pin)
+            for _ in save(due=True, wait=True):
+                pass
     session.world.wait()
     saved = checkpoints.load()
     assert saved is not None

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
+import torch.distributed as dist
 
 from launch.attempt import Attempt
 from launch.cli import Command
-from launch.config import Run
 from launch.engine.agreement import Interrupted
 from launch.engine.checkpoint import Checkpoints
 from launch.engine.distributed import find_place
+from launch.engine.faults import Fault
 from launch.engine.loop import Loop
 from launch.engine.metrics import Predictions, Score
 from launch.engine.ports import Tracker
@@ -22,7 +23,8 @@ from launch.engine.state import TrainState
 from launch.exhaustion import exhausted
 from launch.facts import run_facts
 from launch.folder import RunFolder
-from launch.opening import open_session, open_terminal
+from launch.hold import Guard, Hold
+from launch.opening import Say, open_session, open_terminal
 from launch.reporting.page import write_page
 from launch.session import Session
 from launch.track.jsonl import Jsonl
@@ -37,72 +39,88 @@ def train(command: Command, attempt: Attempt) -> None:
 
     Raises:
         ValueError, FileNotFoundError: something the user can mend.
+        Fault: the run cannot go on, or its last state cannot be saved.
     """
     terminal, say = open_terminal(find_place())
-    locks: list[TextIO] = []
+    with closing(Hold(attempt, fresh=command.fresh, say=say)) as hold:
+        session, folder = open_session(command.run, attempt, say=say, fresh=command.fresh, claim=hold.take)
+        session.world.wait()
+        state, checkpoints = _resume(session, folder, say=say)
+        if state.step == session.course.steps and (result := folder.result()):
+            attempt.step, attempt.message = state.step, result
+            say(f"This run is finished: {attempt.message}. {folder.path} holds it; --fresh starts anew")
+            return
+        facts = run_facts(session, earlier=folder.facts())
+        save = hold.keeper(checkpoints, state, world=session.world)
+        first = session.world.place.first
+        if first:
+            folder.write_facts(facts)
+        tracker = _trackers(hold, terminal, session, folder, facts, state) if terminal else Silent()
+        loop = session.new_loop(
+            session.new_step(state),
+            tracker=tracker,
+            save=save,
+            stop=attempt.stop,
+            restarts=facts["restarts"],
+        )
+        session.world.watch(
+            timeout=timedelta(minutes=command.run.keeping.timeout),
+            stop=attempt.stop,
+            end=lambda message: attempt.give_up(message, step=state.step, progress=loop.progress),
+        )
+        attempt.stop.defer(say)
+        ending = "fault"
+        try:
+            tracker.write(loop.event("resume" if state.step else "start", folder=str(folder.path)))
+            for file, fault in checkpoints.damaged.items():
+                tracker.write(loop.event("damaged checkpoint", file=str(file), fault=fault))
+            attempt.state, attempt.message = _run(session, loop, folder, tracker, hold=hold)
+            attempt.step, ending = state.step, attempt.state
+            if first:
+                hold.check()
+                attempt.record()  # before W&B is closed, which may wait for a network
+        finally:
+            attempt.step = state.step
+            if not attempt.barred:
+                tracker.close(state=ending)
+        say(attempt.message)
+        if first:
+            hold.check()
+            if isinstance(tracker, Trackers):
+                folder.write_facts({**facts, "wandb": {**facts["wandb"], **_wandb_found(tracker)}})
+            say(f"Weights, metrics and report: {write_page(folder.path).parent}")
 
-    def claim(folder: RunFolder, run: Run, key: str) -> None:
-        if command.fresh and (aside := folder.move_aside()):
-            say(f"The earlier run is now in {aside}")
-        folder.check_same_run(run, identity=key)
-        locks.append(folder.lock())
-        attempt.begin()
-        say(f"Run folder: {folder.path}")
 
-    session, folder = open_session(command.run, attempt, say=say, fresh=command.fresh, claim=claim)
-    first = session.world.place.first
-    session.world.wait()
+def _resume(session: Session, folder: RunFolder, *, say: Say) -> tuple[TrainState, Checkpoints]:
+    """Returns the state of the newest whole checkpoint, or the first one; the same on every rank."""
     state = session.new_state()
-    checkpoints = Checkpoints(folder.path, identity=session.identity, say=say)
+    checkpoints = Checkpoints(folder.path, fields=session.fields(), say=say)
     saved = checkpoints.load()
     if saved is not None:
         state.load_state_dict(saved)
-    if state.step == session.course.steps and (result := folder.result()):
-        attempt.step, attempt.message = state.step, result
-        say(f"This run is finished: {attempt.message}. {folder.path} holds it; --fresh starts anew")
-        return
-    facts = run_facts(session, earlier=folder.facts())
-    if first:
-        folder.write_facts(facts)
-    step = session.new_step(state)
-    tracker = _trackers(terminal, session, folder, facts, state) if terminal else Silent()
-    loop = session.new_loop(
-        step,
-        tracker=tracker,
-        save=_save(checkpoints, state) if first else _nothing,
-        stop=attempt.stop,
-        restarts=facts["restarts"],
-    )
-    session.world.watch(
-        timeout=timedelta(minutes=command.run.keeping.timeout),
-        stop=attempt.stop,
-        end=lambda message: attempt.give_up(message, step=state.step, progress=loop.progress),
-    )
-    attempt.stop.defer(say)
-    ending = "fault"
-    try:
-        tracker.write(loop.event("resume" if state.step else "start", folder=str(folder.path)))
-        attempt.state, attempt.message = _run(session, loop, folder, tracker)
-        attempt.step, ending = state.step, attempt.state
-        if first:
-            attempt.record()  # before W&B is closed, which may wait for a network
-    finally:
-        attempt.step = state.step
-        tracker.close(state=ending)
-    say(attempt.message)
-    if first:
-        if isinstance(tracker, Trackers):
-            folder.write_facts({**facts, "wandb": {**facts["wandb"], **_wandb_found(tracker)}})
-        say(f"Weights, metrics and report: {write_page(folder.path).parent}")
-    for lock in locks:
-        lock.close()
+    steps = [-1] * session.world.place.world_size
+    dist.all_gather_object(steps, state.step, group=session.world.host_group)
+    if len(set(steps)) > 1:
+        raise Fault(
+            f"the ranks see different checkpoints in {folder.path}, of steps {sorted(set(steps))}: its file "
+            "system shows some machines an old state; start the same command again"
+        )
+    if session.world.place.first:
+        checkpoints.mend()
+    return state, checkpoints
 
 
 def _trackers(
-    terminal: Terminal, session: Session, folder: RunFolder, facts: dict[str, Any], state: TrainState
+    hold: Hold,
+    terminal: Terminal,
+    session: Session,
+    folder: RunFolder,
+    facts: dict[str, Any],
+    state: TrainState,
 ) -> Trackers:
     metrics = folder.path / "metrics.jsonl"
-    jsonl = Jsonl(metrics, resume_step=state.step)
+    owed = session.course.owes_score(step=state.step, scored=state.scored)
+    jsonl = Jsonl(metrics, resume_step=state.step, owes_score=owed)
     terminal.begin(
         log=folder.path / "log.txt",
         steps=session.course.steps,
@@ -110,22 +128,14 @@ def _trackers(
         batch=session.course.batch,
     )
     wandb = WeightsAndBiases(folder.path, facts=facts, say=terminal.say, earlier=jsonl.kept)
-    return Trackers([jsonl, terminal, wandb])
+    return Trackers([Guard(hold), jsonl, terminal, wandb])
 
 
-def _save(checkpoints: Checkpoints, state: TrainState) -> Callable[[], None]:
-    return lambda: checkpoints.save(state.state_dict())
-
-
-def _nothing() -> None:
-    """What ranks that write nothing do instead."""
-
-
-def _run(session: Session, loop: Loop, folder: RunFolder, tracker: Tracker) -> tuple[str, str]:
+def _run(session: Session, loop: Loop, folder: RunFolder, tracker: Tracker, *, hold: Hold) -> tuple[str, str]:
     """Trains and, at the course's end, writes the results; returns the attempt's state and message."""
     try:
         if not loop.run():
-            return "done", _finish(session, loop, folder, tracker)
+            return "done", _finish(session, loop, folder, tracker, hold=hold)
     except RuntimeError as error:
         if exhausted(error) is None:
             session.world.pulse.explain()  # does not return if that was for the want of another rank
@@ -142,16 +152,17 @@ def _wandb_found(tracker: Trackers) -> dict[str, str | None]:
     return {"mode": wandb.mode, "url": wandb.url}
 
 
-def _finish(session: Session, loop: Loop, folder: RunFolder, tracker: Tracker) -> str:
+def _finish(session: Session, loop: Loop, folder: RunFolder, tracker: Tracker, *, hold: Hold) -> str:
     """Scores the final weights and writes the results; returns them as one line."""
     state = loop.state
     plain, _ = session.score(state.model, stop=loop.stop)
     score, predictions = session.score(state.average.model, stop=loop.stop, keep=True)
-    loop.write_score(plain, weights="model")
+    loop.write_score(plain, weights="model", final=1)
     loop.write_score(score, weights="ema", final=1)
     line = result_line(session, score)
     if session.world.place.first:
         assert predictions is not None
+        hold.check()
         _write_predictions(predictions, folder.path / "predictions.npz")
         save_weights(state.average.model, folder.path / "model.safetensors", variant=session.run.variant)
         tracker.write(loop.event("end", result=line))

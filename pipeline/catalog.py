@@ -22,7 +22,7 @@ from pipeline.cache import beside
 from pipeline.scan import ClassFolder
 from pipeline.walk import kind_of
 
-_FORMAT = 2
+_FORMAT = 3
 _ABANDONED = 3600 * 10**9  # ns; writing takes seconds
 
 COLUMNS = {

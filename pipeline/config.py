@@ -17,7 +17,7 @@ class Augmentation:
     """How a training image is drawn."""
 
     image_size: int = 224
-    """Pixels of a side of the training crop, and of the evaluation crop."""
+    """Pixels of a side of the training crop."""
 
     scale_min: float = 0.08
     """Smallest share of the image's area that a random crop may have; the largest is 1."""
@@ -77,6 +77,10 @@ class Evaluation:
     crop_ratio: float = 0.875
     """Side of the central crop over the shorter side of the resized image."""
 
+    interpolation: Literal["bicubic", "bilinear"] = "bicubic"
+    """Filter of that resize, antialiased. Our accuracies and timm's of these networks are of bicubic,
+    torchvision's of its own of bilinear."""
+
     eval_batch: int = 100
     """Images per evaluation batch, the same for every world size: sums of floats depend on it."""
 
@@ -91,8 +95,13 @@ class Evaluation:
 class Feeding:
     """Where and with how many threads images are read and decoded."""
 
-    decode: Literal["auto", "gpu", "cpu"] = field(default="auto", metadata=OPERATION)
-    """Where JPEGs are decoded; augmentation always runs on the training device. auto: there too."""
+    decode: Literal["auto", "gpu", "cpu", "measure"] = field(default="auto", metadata=OPERATION)
+    """Where JPEGs are decoded; augmentation always runs on the training device. auto: there too, if a trial
+    at the run's first start shows that it works. measure: where this run's images are decoded faster."""
+
+    window: Literal["auto", "roi", "crop"] = field(default="auto", metadata=OPERATION)
+    """How a training crop is decoded: roi decodes it alone, crop the whole image, of which it is cut out.
+    auto: roi, if that trial shows that it works."""
 
     workers: int = field(default=0, metadata=OPERATION)
     """Decoding threads of each process; 0 shares the cores that the process may use."""

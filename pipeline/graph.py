@@ -31,24 +31,49 @@ _FILTERS = {"bicubic": DALIInterpType.INTERP_CUBIC, "bilinear": DALIInterpType.I
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Placement:
-    """Where a graph runs."""
+    """Where a graph runs, and how it comes to a training image's window."""
 
     operators: Literal["cpu", "gpu"]
     decoder: Literal["cpu", "mixed"]
     device_id: int | None
+    window: Literal["roi", "crop"] = "roi"
+    """roi decodes the window alone, crop the whole image, of which it cuts the window out."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the images come out."""
+        return torch.device("cpu") if self.device_id is None else torch.device("cuda", self.device_id)
 
 
-def place(device: torch.device, *, decode: Literal["auto", "gpu", "cpu"]) -> Placement:
-    """Put the operators on the training device and the decoder where `decode` says.
+def placements(
+    device: torch.device,
+    *,
+    decode: Literal["auto", "gpu", "cpu", "measure"],
+    window: Literal["auto", "roi", "crop"] = "auto",
+) -> tuple[Placement, ...]:
+    """What `decode` and `window` allow, the least careful first; operators are on the training device.
 
     ValueError: decoding on a GPU was asked for, but training is on a CPU.
     """
+    windows: tuple[Literal["roi", "crop"], ...] = ("roi", "crop") if window == "auto" else (window,)
     if device.type == "cpu":
         if decode == "gpu":
             raise ValueError("decode is gpu, but this run trains on a cpu: use --decode auto or --decode cpu")
-        return Placement(operators="cpu", decoder="cpu", device_id=None)
+        return (Placement(operators="cpu", decoder="cpu", device_id=None, window=windows[0]),)
     number = torch.cuda.current_device() if device.index is None else device.index
-    return Placement(operators="gpu", decoder="cpu" if decode == "cpu" else "mixed", device_id=number)
+    by_gpu = [Placement(operators="gpu", decoder="mixed", device_id=number, window=each) for each in windows]
+    by_cpu = Placement(operators="gpu", decoder="cpu", device_id=number, window=windows[0])
+    return {"gpu": (*by_gpu,), "cpu": (by_cpu,)}.get(decode, (*by_gpu, by_cpu))
+
+
+def place(
+    device: torch.device,
+    *,
+    decode: Literal["auto", "gpu", "cpu", "measure"],
+    window: Literal["auto", "roi", "crop"] = "auto",
+) -> Placement:
+    """The first of `placements`: what is asked for, or on trust where that is open."""
+    return placements(device, decode=decode, window=window)[0]
 
 
 def threads(workers: int, *, device: torch.device, processes: int) -> int:
@@ -80,32 +105,34 @@ def build(graph: Any, source: Inputs, *, placement: Placement, batch: int, threa
 def train_graph(source: Inputs, placement: Placement, *, rand_ops: int = 0) -> Any:
     """From (bytes, starts (y, x), shapes, sizes, flips) to float32 [B, H, W, 3], normalised.
 
-    Only the window is decoded; it is resized with an antialiased bilinear filter. Sizes may change from
-    batch to batch. With `rand_ops` the inputs go on with RandAugment's operations, bins and signs.
+    The window, decoded as `placement` says, is resized with an antialiased bilinear filter. Sizes may change
+    from batch to batch. With `rand_ops` the inputs go on with forms and numbers of RandAugment's operations.
     """
     dtypes, ndims = [_BYTE, _INT, _INT, _FLOAT, _INT], [1, 1, 1, 1, 0]
     if rand_ops:
-        dtypes, ndims = [*dtypes, _INT, _INT, _INT], [*ndims, 1, 1, 1]
+        dtypes, ndims = [*dtypes, _INT, _FLOAT], [*ndims, 1, 2]
     encoded, start, shape, size, flip, *drawn = _inputs(source, dtypes=dtypes, ndims=ndims)
-    images = fn.decoders.image_slice(encoded, start=start, shape=shape, axes=[0, 1], **_decoding(placement))
+    cut = {"start": start, "shape": shape, "axes": [0, 1]}
+    if placement.window == "roi":
+        images = fn.decoders.image_slice(encoded, **cut, **_decoding(placement))
+    else:
+        images = fn.slice(fn.decoders.image(encoded, **_decoding(placement)), **cut)
     images = fn.resize(
         _moved(images, placement), size=size, interp_type=DALIInterpType.INTERP_LINEAR, antialias=True
     )
     if rand_ops:
-        which, bins, signs = drawn
-        images = operations.apply(images, operations=which, bins=bins, signs=signs, size=size, count=rand_ops)
+        forms, numbers = drawn
+        own = operations.Numbers(numbers, numbers.gpu() if placement.operators == "gpu" else numbers)
+        images = operations.apply(images, forms=forms, numbers=own, count=rand_ops)
     return _normalise(images, mirror=flip)
 
 
 @pipeline_def
-def eval_graph(
-    source: Inputs, placement: Placement, *, interpolation: Literal["bicubic", "bilinear"] = "bicubic"
-) -> Any:
+def eval_graph(source: Inputs, placement: Placement, *, interpolation: Literal["bicubic", "bilinear"]) -> Any:
     """From (bytes, window starts (y, x), window ends, sizes) to float32 [B, H, W, 3], normalised.
 
     The whole image is decoded and its window resized in one go with an antialiased filter, whose taps at the
-    window's edge still see the image around it. Bicubic is what our accuracies are measured with, bilinear
-    what torchvision's are.
+    window's edge still see the image around it.
     """
     encoded, start, end, size = _inputs(source, dtypes=(_BYTE, _FLOAT, _FLOAT, _FLOAT), ndims=(1, 1, 1, 1))
     images = fn.decoders.image(encoded, **_decoding(placement))

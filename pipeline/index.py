@@ -36,7 +36,7 @@ class Index:
     labels: np.ndarray
     """int32 [N]."""
     heights: np.ndarray
-    """int32 [N], pixels as stored, without EXIF rotation."""
+    """int32 [N], pixels as stored, without EXIF rotation; 0 where a file had no readable header."""
     widths: np.ndarray
     """int32 [N], likewise."""
     sizes: np.ndarray
@@ -62,6 +62,12 @@ class Index:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def unreadable(self) -> np.ndarray:
+        """int64: images whose files had no readable header when they were indexed; whatever they hold now,
+        others are shown in their places."""
+        return np.flatnonzero(self.heights == 0)
 
     def path(self, i: int) -> Path:
         """Where image i lies."""
@@ -95,7 +101,7 @@ def open_index(
     from wherever it is newer.
 
     Raises FileNotFoundError for a missing folder; ValueError for a folder without class folders, a class
-    folder without images, files without a readable header, class folders that `classes` lacks, a cache
+    folder without images or without a readable one, class folders that `classes` lacks, a cache
     folder that lies within the data or cannot be written, and a scan that would keep many machines waiting.
     """
     folder = Path(os.path.abspath(folder))  # noqa: PTH100  # links stay as the user wrote them

@@ -85,17 +85,17 @@ def _check_folder(folder: Path) -> None:
     if folder.exists():
         raise ValueError(f"{folder} is a file; wanted: a folder of images")
     above = next(parent for parent in folder.absolute().parents if parent.is_dir())
-    raise FileNotFoundError(f"no folder {folder}; what exists is {above}. Name the data: --data DIR")
+    raise FileNotFoundError(f"no folder {folder}; what exists is {above}")
 
 
 def _instead(data: Path) -> str:
     """What is there in place of train, and what to type."""
     above = data.absolute().parent
     if data.name in ("train", "val") and (above / "train").is_dir():
-        return f"it is one split itself; name the folder above: --data {above}"
+        return f"it is one split itself; name the folder above: {above}"
     classes, _ = first_level(data)
     for name in classes:
         if (data / name / "train").is_dir():
-            return f"it lies one level deeper: --data {data / name}"
+            return f"it lies one level deeper: {data / name}"
     wanted = f"wanted: {data}/train/CLASS/IMAGE.jpg and {data}/val/CLASS/IMAGE.jpg"
     return f"it holds {enumeration(classes)}; {wanted}" if classes else f"it holds no folders; {wanted}"

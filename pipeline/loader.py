@@ -106,7 +106,7 @@ def eval_batches(
     """
     plans = eval_plans(index, evaluation=evaluation, rank=rank, world_size=world_size, image_size=image_size)
     decoded = _decode(
-        graph.eval_graph,
+        partial(graph.eval_graph, interpolation=evaluation.interpolation),
         plans,
         choices=eval_choices,
         index=index,
@@ -134,7 +134,7 @@ def _decode(
     processes: int,
 ) -> Generator[Decoded]:
     """Yield the plans with their images, reading and decoding some batches ahead of the one yielded."""
-    placement = graph.place(device, decode=feeding.decode)
+    placement = graph.place(device, decode=feeding.decode, window=feeding.window)
     threads = graph.threads(feeding.workers, device=device, processes=processes)
     reader = SoundReader(index)
     reading: deque[Plan] = deque()

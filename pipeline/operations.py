@@ -1,121 +1,139 @@
-"""RandAugment's operations in a DALI graph: DALI's own where they do the same, with timm's ranges.
+"""RandAugment's operations in a DALI graph, in the forms of `pipeline.operands`.
 
-Which operation, how strong and in which direction are inputs. docs/augmentation.md says what each does and
-in what it departs from timm's.
+Which form with which numbers are inputs. docs/augmentation.md says in what the operations depart from timm's.
 """
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
-import numpy as np
 import nvidia.dali.fn as fn
-from numpy.typing import NDArray
-from nvidia.dali.auto_aug import augmentations
-from nvidia.dali.auto_aug.core import augmentation, select, signed_bin
-from nvidia.dali.math import floor
 from nvidia.dali.pipeline import do_not_convert
-from nvidia.dali.types import DALIDataType, DALIInterpType
+from nvidia.dali.types import DALIDataType, DALIImageType, DALIInterpType
 
 from pipeline.batch import MEAN
-from pipeline.randaugment import BINS, OPERATIONS
-
-_dali: Any = augmentations  # DALI's stubs describe the functions before they were decorated
+from pipeline.operands import MARGIN, tables
 
 MEAN_COLOUR = tuple(round(255 * value) for value in MEAN)
 """What moves into an image from outside."""
 
-FILL = MEAN_COLOUR[1]
-"""The same where DALI takes a single value for all channels, which is where it rotates and shears."""
-
-_TENTHS = np.arange(BINS)
-_STEPS = BINS - 1
-_ENHANCE = (0.1, 1.9)
-_MOVED = (0.0, 0.45)  # share of the image's side
+_FLOAT, _INT = DALIDataType.FLOAT, DALIDataType.INT32
+_BYTE, _WORD = DALIDataType.UINT8, DALIDataType.UINT16
 
 
-def _whole(largest: int) -> NDArray[np.int32]:
-    """Magnitudes 0 .. largest of every bin, rounded down as timm's int() does, without floats on the way."""
-    return (_TENTHS * largest // _STEPS).astype(np.int32)
+class Numbers(NamedTuple):
+    """An operation's numbers, [COUNT]."""
+
+    host: Any
+    """On the CPU, where named arguments must lie."""
+
+    here: Any
+    """Where the images lie."""
 
 
-def _added(value: Any) -> NDArray[np.uint8]:
-    return np.array(value, dtype=np.uint8)
+def apply(images: Any, *, forms: Any, numbers: Numbers, count: int) -> Any:
+    """Apply to uint8 images [S, S, 3] `count` operations, one after another.
+
+    To be called in a pipeline with conditionals, with the forms [n] and numbers [n, COUNT] of each image.
+    """
+    for level in range(count):
+        form, own = forms[level], Numbers(numbers.host[level], numbers.here[level])
+        if form > 0:
+            images = _choose(images, form - 1, own, _CALLS)
+    return images
 
 
-def _equalized(images: Any, _: Any) -> Any:
-    return fn.equalize(images)
+def _choose(images: Any, form: Any, numbers: Numbers, calls: Sequence[Callable[[Any, Numbers], Any]]) -> Any:
+    """Apply the form-th of the calls, found by halving."""
+    if len(calls) == 1:
+        return calls[0](images, numbers)
+    half = len(calls) // 2
+    if form < half:
+        images = _choose(images, form, numbers, calls[:half])
+    else:
+        images = _choose(images, form - half, numbers, calls[half:])
+    return images
 
 
-def _sharpened(images: Any, kernel: Any) -> Any:
-    return fn.filter(images, kernel)
-
-
-def _down(share: Any) -> NDArray[np.float32]:
-    return np.array([share, 0], dtype=np.float32)
-
-
-def _right(share: Any) -> NDArray[np.float32]:
-    return np.array([0, share], dtype=np.float32)
-
-
-def _translated(images: Any, shares: Any, shape: Any) -> Any:
-    start = fn.cast(floor(0.5 - shares * shape), dtype=DALIDataType.INT32)
-    size = fn.cast(shape, dtype=DALIDataType.INT32)
-    return fn.slice(
-        images, start=start, shape=size, axes=[0, 1], out_of_bounds_policy="pad", fill_values=MEAN_COLOUR
+def _mapped(images: Any, numbers: Numbers) -> Any:
+    """The margin, repeated outwards, is the fill: half the cost of DALI's own, and in any colour."""
+    side = fn.cast(numbers.host[6:7], dtype=_INT)
+    sides: Any = fn.cat(side, side)
+    framed = fn.slice(
+        images,
+        start=[-MARGIN, -MARGIN],
+        shape=sides + 2 * MARGIN,
+        axes=[0, 1],
+        out_of_bounds_policy="pad",
+        fill_values=MEAN_COLOUR,
+    )
+    return fn.warp_affine(
+        framed,
+        matrix=fn.reshape(numbers.host[0:6], shape=[2, 3]),
+        size=fn.cast(sides, dtype=_FLOAT),
+        interp_type=DALIInterpType.INTERP_LINEAR,
     )
 
 
-_AUGMENTATIONS: dict[str, Any] = {
-    "auto-contrast": _dali.auto_contrast,
-    "equalize": augmentation(_equalized),
-    "invert": _dali.invert,
-    "rotate": _dali.rotate.augmentation((0, 30), True),
-    "posterize": _dali.posterize.augmentation(_whole(4), False, _dali.poster_mask_uint8),
-    "solarize": _dali.solarize.augmentation(_whole(256), False, None),
-    "solarize-add": _dali.solarize_add.augmentation(_whole(110), False, _added),
-    "color": _dali.color.augmentation(_ENHANCE, False, None),
-    "contrast": _dali.contrast.augmentation(_ENHANCE, False, None),
-    "brightness": _dali.brightness.augmentation(_ENHANCE, False, None),
-    "sharpness": augmentation(
-        _sharpened, mag_range=_ENHANCE, mag_to_param=_dali.sharpness_kernel_shifted, param_device="auto"
-    ),
-    "shear-x": _dali.shear_x.augmentation((0, 0.3), True),
-    "shear-y": _dali.shear_y.augmentation((0, 0.3), True),
-    "translate-x": augmentation(_translated, mag_range=_MOVED, randomly_negate=True, mag_to_param=_right),
-    "translate-y": augmentation(_translated, mag_range=_MOVED, randomly_negate=True, mag_to_param=_down),
-}
+def _looked_up(images: Any, numbers: Numbers) -> Any:
+    rows = tables()
+    level: Any = fn.cast(images, dtype=_WORD)
+    places = level + fn.cast(numbers.here[0], dtype=_WORD)
+    return fn.lookup_table(places, keys=list(range(rows.size)), values=rows.ravel().tolist(), dtype=_BYTE)
 
 
-def _unconverted(operation: Any) -> Any:
-    """An operation without conditionals of its own; DALI need not translate it, which takes seconds."""
+def _shifted(images: Any, numbers: Numbers) -> Any:
+    side = fn.cast(numbers.host[2:3], dtype=_INT)
+    return fn.slice(
+        images,
+        start=fn.cast(numbers.host[0:2], dtype=_INT),
+        shape=fn.cat(side, side),
+        axes=[0, 1],
+        out_of_bounds_policy="pad",
+        fill_values=MEAN_COLOUR,
+    )
 
-    @do_not_convert
-    def call(**arguments: Any) -> Any:
-        return operation(**arguments)
 
-    return call
-
-
-_CALLS = [_unconverted(_AUGMENTATIONS[name]) for name in OPERATIONS]
+def _contrasted(images: Any, numbers: Numbers) -> Any:
+    mean: Any = fn.reductions.mean(_gray(images))
+    return fn.contrast(images, contrast=numbers.host[0], contrast_center=mean.cpu() * numbers.host[1])
 
 
-def apply(images: Any, *, operations: Any, bins: Any, signs: Any, size: Any, count: int) -> Any:
-    """Apply to uint8 images [S, S, 3] the `count` operations of `randaugment.Draws`, one after another.
+def _saturated(images: Any, numbers: Numbers) -> Any:
+    return fn.saturation(images, saturation=numbers.host[0])
 
-    To be called in a pipeline with conditionals. `size` is each image's (height, width).
-    """
-    for level in range(count):
-        operation = operations[level]
-        strength = signed_bin(bins[level], random_sign=signs[level])
-        if operation > 0:
-            images = select(
-                _CALLS,
-                operation - 1,
-                data=images,
-                magnitude_bin=strength,
-                num_magnitude_bins=BINS,
-                shape=size,
-                fill_value=FILL,
-                interp_type=DALIInterpType.INTERP_LINEAR,
-            )
-    return images
+
+def _filtered(images: Any, numbers: Numbers) -> Any:
+    return fn.filter(images, fn.reshape(numbers.here, shape=[3, 3]))
+
+
+def _auto_contrasted(images: Any, _: Numbers) -> Any:
+    """Each channel's darkest level becomes 0 and its lightest 255; a channel of one level stays."""
+    low: Any = fn.reductions.min(images, axis_names="HW", keep_dims=True)
+    high: Any = fn.reductions.max(images, axis_names="HW", keep_dims=True)
+    span = high - low
+    flat = span == 0
+    stretched = (images - low * (flat ^ True)) * (255 / (span + 255 * flat))
+    return fn.cast(stretched, dtype=_BYTE)
+
+
+def _equalized(images: Any, _: Numbers) -> Any:
+    return fn.equalize(images)
+
+
+def _gray(images: Any) -> Any:
+    return fn.color_space_conversion(images, image_type=DALIImageType.RGB, output_type=DALIImageType.GRAY)
+
+
+_CALLS = [
+    do_not_convert(call)  # none has conditionals of its own, and translating them takes time
+    for call in (
+        _mapped,
+        _looked_up,
+        _shifted,
+        _contrasted,
+        _saturated,
+        _filtered,
+        _auto_contrasted,
+        _equalized,
+    )
+]

@@ -25,7 +25,7 @@ def pack(source: Index, out: Path, *, packing: Packing, say: Callable[[str], Non
 
     Whoever opens `out` sees it unfinished or whole. A finished `out` is checked, and mended where needed.
 
-    Raises ValueError for an `out` that holds something else or has no room, and for unreadable images.
+    Raises ValueError for an `out` that holds something else or has no room, and for unreadable files.
     """
     try:
         out.mkdir(parents=True, exist_ok=True)

@@ -24,6 +24,8 @@ from pipeline.plans import eval_plans
 from pipeline.reading import SoundReader
 from pipeline.storage import read_ahead
 
+_FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
+
 
 def eval_batches(
     index: Index,
@@ -58,7 +60,7 @@ def eval_batches(
         if isinstance(encoded, str):
             return black, bad_image(index, i, encoded)
         try:
-            return central_crop(encoded, image_size=image_size, crop_ratio=evaluation.crop_ratio), None
+            return central_crop(encoded, image_size=image_size, evaluation=evaluation), None
         except Exception:  # a damaged file raises many kinds
             return black, bad_image(index, i, "cannot be decoded")
 
@@ -79,10 +81,10 @@ def eval_batches(
             )
 
 
-def central_crop(encoded: NDArray[np.uint8], *, image_size: int, crop_ratio: float) -> NDArray[np.uint8]:
+def central_crop(encoded: NDArray[np.uint8], *, image_size: int, evaluation: Evaluation) -> NDArray[np.uint8]:
     """Decode bytes [N] to the RGB crop [image_size, image_size, 3] that an evaluation shows.
 
-    Resize of the shorter side to floor(image_size / crop_ratio), antialiased bicubic, the longer side cut to
+    Resize of the shorter side to floor(image_size / crop_ratio), antialiased, the longer side cut to
     an integer; then CenterCrop. The image stays as it is stored, without EXIF rotation.
 
     Raises what Pillow does for bytes that are no intact image.
@@ -91,10 +93,10 @@ def central_crop(encoded: NDArray[np.uint8], *, image_size: int, crop_ratio: flo
         opened.verify()  # the checksums of a PNG, which decoding alone does not read to the end
     with Image.open(BytesIO(encoded.data)) as opened:
         image = opened.convert("RGB")
-    shorter = math.floor(image_size / crop_ratio)
+    shorter = math.floor(image_size / evaluation.crop_ratio)
     width, height = (int(shorter * side / min(image.size)) for side in image.size)
     left, top = round((width - image_size) / 2), round((height - image_size) / 2)
-    image = image.resize((width, height), Image.Resampling.BICUBIC)
+    image = image.resize((width, height), _FILTERS[evaluation.interpolation])
     return np.asarray(image.crop((left, top, left + image_size, top + image_size)))
 
 

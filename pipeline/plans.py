@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,10 @@ from numpy.typing import NDArray
 from pipeline import erasing, order, randaugment, sampling
 from pipeline.config import Augmentation, Evaluation
 from pipeline.index import Index
+from pipeline.operands import operands
+
+_AT_ONCE = 1024
+"""Places of the order that are computed together: a call of numpy costs more than one batch's numbers."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,6 +65,9 @@ class Plan:
     epochs: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     """[B] of training images."""
 
+    drawn: randaugment.Draws | None = None
+    """RandAugment's operations, which the inputs hold as forms and numbers."""
+
 
 def train_plans(
     index: Index,
@@ -70,13 +78,20 @@ def train_plans(
     image_size: Callable[[int], int],
     steps: range,
 ) -> Iterator[Plan]:
-    for step in steps:
-        size = image_size(step)
-        for micro_batch in share.micro_batches:
-            first = step * share.batch + micro_batch * share.micro_batch
-            epochs, ids = order.at(np.arange(first, first + share.micro_batch), seed=seed, count=len(index))
+    places = ((step, micro_batch) for step in steps for micro_batch in share.micro_batches)
+    while some := list(islice(places, max(1, _AT_ONCE // share.micro_batch))):
+        firsts = [step * share.batch + micro_batch * share.micro_batch for step, micro_batch in some]
+        positions = np.add.outer(firsts, np.arange(share.micro_batch))
+        epochs, ids = order.at(positions.ravel(), seed=seed, count=len(index))
+        rows = zip(epochs.reshape(positions.shape), ids.reshape(positions.shape), strict=True)
+        for (step, micro_batch), (epoch, own) in zip(some, rows, strict=True):
             plan = sample_plan(
-                index, augmentation=augmentation, seed=seed, epochs=epochs, ids=ids, image_size=size
+                index,
+                augmentation=augmentation,
+                seed=seed,
+                epochs=epoch,
+                ids=own,
+                image_size=image_size(step),
             )
             yield replace(plan, step=step, micro_batch=micro_batch)
 
@@ -112,6 +127,7 @@ def sample_plan(
         _sizes(len(ids), image_size),
         drawn.flips.astype(np.int32),
     )
+    augmented = None
     if augmentation.rand_ops:
         augmented = randaugment.draw(
             count=augmentation.rand_ops,
@@ -121,13 +137,14 @@ def sample_plan(
             epochs=epochs,
             ids=ids,
         )
-        inputs = (*inputs, augmented.operations, augmented.bins, augmented.signs)
+        taken = operands(augmented, image_size=image_size)
+        inputs = (*inputs, taken.forms, taken.numbers)
     if not augmentation.erasing:
-        return Plan(ids=ids, inputs=inputs, epochs=epochs)
+        return Plan(ids=ids, inputs=inputs, epochs=epochs, drawn=augmented)
     erased = erasing.boxes(
         probability=augmentation.erasing, seed=seed, epochs=epochs, ids=ids, image_size=image_size
     )
-    return Plan(ids=ids, inputs=inputs, erased=erased, epochs=epochs)
+    return Plan(ids=ids, inputs=inputs, erased=erased, epochs=epochs, drawn=augmented)
 
 
 def eval_plans(

@@ -84,8 +84,13 @@ def draw(*, count: int, magnitude: float, deviation: float, seed: int, epochs: I
     )
 
 
-def describe(operation: int, bin: int, sign: int) -> str:
-    """An operation as people read it: "rotate -8.7"; empty for none."""
+def describe(drawn: Draws, row: int) -> list[str]:
+    """The operations of an image as people read them: "rotate -8.7"; empty for none."""
+    columns = (drawn.operations, drawn.bins, drawn.signs)
+    return [_describe(*one) for one in zip(*(values[row].tolist() for values in columns), strict=True)]
+
+
+def _describe(operation: int, bin: int, sign: int) -> str:
     if not operation:
         return ""
     name = OPERATIONS[operation - 1]

@@ -34,7 +34,7 @@ class Sample(NamedTuple):
     """Of the member that holds the bytes as they are, with the dot."""
     label: int
     header: tuple[int, ...] | None
-    """The values of HEADERS, where they are known."""
+    """The values of HEADERS, where they are known; 0 of a file without a readable header."""
 
 
 class Source:
@@ -51,7 +51,9 @@ class Source:
             self.opened.popitem()[1].close()
 
     def read(self, sample: Sample) -> bytes:
-        """Raises FileNotFoundError or ValueError for what cannot be read."""
+        """Raises FileNotFoundError or ValueError for what cannot be read; an empty file need not be there."""
+        if not sample.size:
+            return b""  # a link to nothing counts as empty
         if sample.offset is None:
             return read_file(sample.file, size=sample.size).tobytes()
         try:

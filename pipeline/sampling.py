@@ -78,9 +78,10 @@ def central_windows(
     """Evaluation windows as starts and ends (y, x), float32 [B, 2], in pixels of the stored image.
 
     Resizing a window to image_size x image_size at once is what torchvision does in two: Resize of the
-    shorter side to floor(image_size / crop_ratio), the longer cut to an integer, then CenterCrop.
+    shorter side to floor(image_size / crop_ratio), the longer cut to an integer, then CenterCrop. That
+    of an image of 0 x 0 pixels has no meaning.
     """
-    sizes = np.stack([heights, widths], axis=1).astype(np.int64)
+    sizes = np.maximum(np.stack([heights, widths], axis=1).astype(np.int64), 1)
     resized = math.floor(image_size / crop_ratio) * sizes // sizes.min(axis=1, keepdims=True)
     starts = np.rint((resized - image_size) / 2)
     pixel = sizes / resized

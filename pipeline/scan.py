@@ -24,7 +24,7 @@ _Rows: TypeAlias = tuple[np.ndarray, list[tuple[str, str]]]
 
 
 class UnreadableFiles(ValueError):
-    """Files whose suffix says that they are images, and whose content does not."""
+    """Classes of which not one file is an image, though the suffixes say so."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,7 +37,7 @@ class ClassFolder:
     paths: tuple[bytes, ...]
     """Relative to the root, as the file system spells them."""
     headers: np.ndarray
-    """int64 [n, 6]: the fields of a Header."""
+    """int64 [n, 6]: the fields of a Header; of a file without one all 0 but the size."""
     ignored: Mapping[str, int]
     """How many hidden and foreign files and hidden folders there are, by kind."""
 
@@ -51,8 +51,10 @@ def scan(
 ) -> list[ClassFolder]:
     """Every class of `classes` in order; one in `known` is taken from there, the others are read.
 
+    Files without a readable header stay in their places, and are told.
+
     Raises ValueError for class folders without an image and for folders that cannot be listed or that contain
-    themselves, UnreadableFiles for files whose header is unreadable; the errors name the first five.
+    themselves, UnreadableFiles for classes without a readable file; the errors name the first five.
     """
     wanted = [name for name in classes if name not in known]
     stopped = Event()
@@ -83,8 +85,9 @@ def scan(
             stopped.set()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+    _refuse_unreadable(root, headers, faults=faults)
     if faults:
-        raise _unreadable(root, faults, files=total + sum(len(each.paths) for each in known.values()))
+        say(f"{len(faults)} of {total} files in {root} are no readable JPEG or PNG: {_told(faults)}")
     read = {name: _class_folder(each, headers[name]) for name, each in listings.items()}
     return [known[name] if name in known else read[name] for name in classes]
 
@@ -108,12 +111,20 @@ def _refuse_empty(root: Path, listings: Mapping[str, Listing]) -> None:
         )
 
 
-def _unreadable(root: Path, faults: list[tuple[str, str]], *, files: int) -> UnreadableFiles:
-    named = enumeration([f"{path} ({fault})" for path, fault in sorted(faults)])
-    return UnreadableFiles(
-        f"{len(faults)} of {files} files are no readable JPEG or PNG: {named}; "
-        f"remove or repair them in {root}"
-    )
+def _refuse_unreadable(
+    root: Path, headers: Mapping[str, np.ndarray], *, faults: list[tuple[str, str]]
+) -> None:
+    lost = sorted(name for name, rows in headers.items() if not rows[:, 0].any())
+    if lost:
+        inside = [(path, fault) for path, fault in faults if path.partition("/")[0] in lost]
+        raise UnreadableFiles(
+            f"classes in {root} without one readable JPEG or PNG: {enumeration(lost)}; their files: "
+            f"{_told(inside)}; put intact images there, or remove these folders"
+        )
+
+
+def _told(faults: list[tuple[str, str]]) -> str:
+    return enumeration([f"{path} ({fault})" for path, fault in sorted(faults)])
 
 
 def _class_folder(listing: Listing, headers: np.ndarray) -> ClassFolder:
@@ -134,6 +145,14 @@ def _read(root: str, files: Iterable[str], stopped: Event) -> _Rows:
         try:
             rows.append(read_header(f"{root}/{file}"))
         except ValueError as fault:
-            rows.append(_NO_HEADER)
+            rows.append(_NO_HEADER._replace(size=_size(f"{root}/{file}")))
             faults.append((file, str(fault)))
     return np.array(rows, np.int64), faults
+
+
+def _size(path: str) -> int:
+    """Bytes of a file that may be gone or no file."""
+    try:
+        return os.stat(path).st_size  # noqa: PTH116  # as fast as the rest of a scan
+    except OSError:
+        return 0

@@ -41,7 +41,7 @@ class Made(NamedTuple):
     columns: dict[str, np.ndarray]
     """`offsets`, `sizes` and those of HEADERS, [images in the shard]."""
     kept: list[str]
-    """Images that Pillow cannot decode, packed as they are, each with its fault."""
+    """Images that cannot be decoded, packed as they are, each with its fault."""
 
 
 class Stopped(Exception):
@@ -155,7 +155,7 @@ def _write(part: Path, job: Job, *, counts: np.ndarray) -> Made:
 def packed(
     sample: Sample, *, source: Source, resizing: Resizing | None
 ) -> tuple[bytes, str, tuple[int, ...], str | None]:
-    """What is packed of a sample: bytes, suffix and header, and the fault that kept it from being resized."""
+    """What is packed of a sample: bytes, suffix and header, and the fault of one that cannot be decoded."""
     content = source.read(sample)
     smaller, fault = None, None
     if resizing is not None:
@@ -164,17 +164,21 @@ def packed(
         except Exception as error:  # a damaged file raises many kinds
             fault = str(error)
     if smaller is not None:
-        return smaller, ".jpg", _header(sample, smaller), None
-    return content, sample.suffix, sample.header or _header(sample, content), fault
+        return smaller, ".jpg", _header(smaller), None
+    header = sample.header or _header(content)
+    if not header[0]:
+        fault = fault or "no readable JPEG or PNG"
+    return content, sample.suffix, header, fault
 
 
-def _header(sample: Sample, content: bytes) -> tuple[int, ...]:
+def _header(content: bytes) -> tuple[int, ...]:
+    """The values of HEADERS, 0 where there is no readable header."""
     fd = os.memfd_create("image")  # a file for the one reader of headers, so that there is no second
     try:
         os.pwrite(fd, content, 0)
         header = read_header(f"/proc/self/fd/{fd}")
-    except ValueError as fault:
-        raise ValueError(f"{sample.key} in {sample.file} is no readable JPEG or PNG: {fault}") from None
+    except ValueError:
+        return (0,) * len(HEADERS)
     finally:
         os.close(fd)
     return tuple(getattr(header, name) for name, _ in HEADERS.values())

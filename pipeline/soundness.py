@@ -23,8 +23,8 @@ _IEND = b"\0\0\0\0IEND\xae\x42\x60\x82"  # PNG, https://www.w3.org/TR/png-3/, 11
 def find_fault(encoded: np.ndarray, *, size: int, height: int, width: int) -> str | None:
     """What is wrong with an image's bytes, uint8 [N], or None.
 
-    `size` in bytes, `height` and `width` in pixels are those of the index. Damage between head and end mark
-    does not show here.
+    `size` in bytes, `height` and `width` in pixels are those of the index, 0 x 0 of a file that had no header
+    then. Damage between head and end mark does not show here.
     """
     if len(encoded) != size:
         return f"has {len(encoded)} bytes, {size} when it was indexed"
@@ -32,6 +32,8 @@ def find_fault(encoded: np.ndarray, *, size: int, height: int, width: int) -> st
         header = parse_header(lambda count, at: encoded[at : at + count].tobytes(), size=size)
     except ValueError as fault:
         return f"is no intact image: {fault}"
+    if not height:
+        return "was no readable JPEG or PNG when it was indexed"
     if (header.height, header.width) != (height, width):
         return f"is {header.height} x {header.width} pixels, {height} x {width} when it was indexed"
     if height * width > MOST_PIXELS or max(height, width) > LONGEST * min(height, width):

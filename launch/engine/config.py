@@ -74,6 +74,10 @@ class Numerics:
     """How tensors lie in memory; the network computes the same function in all. auto: what is fastest here,
     timed at a run's first start and kept."""
 
+    deterministic: bool = field(default=False, metadata=OPERATION)
+    """On a GPU, let a resumed run be bit-identical to an uninterrupted one, at some speed. Another order of
+    sums, no other run; on a CPU it is always so."""
+
     max_skipped: int = field(default=50, metadata=OPERATION)
     """Optimizer steps in a row that may be skipped because a value is not finite; at the next line of metrics
     the run then stops. fp16 skips up to about 20 at its start, until its scale fits."""

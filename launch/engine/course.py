@@ -38,6 +38,13 @@ class Course:
         """Whether step number `step` (from 1) is the first past an epoch, or the run's last."""
         return step == self.steps or self.epochs_over(step) > self.epochs_over(step - 1)
 
+    def owes_score(self, *, step: int, scored: int) -> bool:
+        """Whether an epoch's evaluation is still to come at `step`, where the last one was at `scored`.
+
+        That of the last epoch is not meant: it is the run's result.
+        """
+        return 0 < step < self.steps and self.ends_epoch(step) and scored != step
+
     def is_boundary(self, step: int) -> bool:
         """Whether metrics are written after step number `step` (from 1)."""
         return step % self.log_every == 0 or self.ends_epoch(step)

@@ -69,6 +69,14 @@ class World:
         """Waits until every rank has come here."""
         dist.barrier(group=self.host_group)
 
+    def pin(self, buffer: torch.Tensor) -> None:
+        """Fixes a buffer of the host in its place, so that a GPU copies into it at full speed."""
+        if self.device.type == "cuda":
+            runtime: Any = torch.cuda.cudart()
+            with torch.cuda.device(self.device):
+                code = runtime.cudaHostRegister(buffer.data_ptr(), buffer.nbytes, 0)
+            torch.cuda.check_error(int(code))
+
 
 def find_place() -> Place:
     """Reads torchrun's variables."""

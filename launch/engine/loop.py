@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from typing import NoReturn
 
 import torch.distributed as dist
@@ -15,7 +15,7 @@ from launch.engine.course import Course
 from launch.engine.divergence import diagnose
 from launch.engine.meter import Meter, Waiting
 from launch.engine.metrics import Score
-from launch.engine.ports import Record, Tracker, TrainBatches
+from launch.engine.ports import Record, Saver, Tracker, TrainBatches
 from launch.engine.preemption import StopRequest
 from launch.engine.pulse import Pulse, silent_pulse
 from launch.engine.schedule import ema_decay, learning_rate
@@ -28,7 +28,7 @@ class Loop:
     Args:
         batches: the stream of this rank's micro-batches.
         score: evaluates a model over all ranks; raises Interrupted when one of them was asked to stop.
-        save: writes a checkpoint; only rank 0's does anything.
+        save: saves the state; only rank 0's does anything.
         references: published figures that stand beside every evaluation.
         max_bad: share of the training images that may prove bad.
         max_skipped: steps in a row that may be skipped.
@@ -51,7 +51,7 @@ class Loop:
         keeping: Keeping,
         batches: TrainBatches,
         score: Callable[[nn.Module], Score],
-        save: Callable[[], None],
+        save: Saver,
         tracker: Tracker,
         stop: StopRequest,
         references: Mapping[str, float],
@@ -82,7 +82,7 @@ class Loop:
         end = course.steps if until is None else min(until, course.steps)
         if state.step >= end:
             return False
-        owed = state.step > 0 and course.ends_epoch(state.step) and state.scored != state.step
+        owed = course.owes_score(step=state.step, scored=state.scored)
         if owed and self._score_average():
             return True
         with closing(self.batches(from_step=state.step, to_step=end)) as stream:
@@ -110,9 +110,9 @@ class Loop:
             epoch_over = course.ends_epoch(state.step)
             if epoch_over and not told and state.step < course.steps:
                 told = self._score_average()
-            if epoch_over or told or time.monotonic() - saved >= 60 * self.keeping.checkpoint_minutes:
-                self._save()
-                saved = time.monotonic()
+            due = epoch_over or time.monotonic() - saved >= 60 * self.keeping.checkpoint_minutes
+            saved = time.monotonic() if due else saved
+            self._save(due=due, wait=told or state.step == course.steps)
             if told:
                 return True
             meter.restart()
@@ -145,6 +145,7 @@ class Loop:
     def train_record(self, metrics: Mapping[str, float | str], *, lr: float) -> Record:
         """Returns the line of metrics.jsonl for training since the last line."""
         counts = {"health/restarts": self.restarts, "health/bad_images": len(self.state.bad)}
+        counts["health/failed_saves"] = self.save.failed
         return {**self._line("train"), **metrics, "train/lr": lr, **counts}
 
     def name_bad(self, found: Sequence[Bad]) -> None:
@@ -174,13 +175,12 @@ class Loop:
             figures["gap/acc1"] = score.acc1 - self.references["official/acc1"]
         return self._line("eval") | figures
 
-    def _save(self) -> None:
-        started = time.perf_counter()
+    def _save(self, *, due: bool, wait: bool) -> None:
         self.pulse.note("saving")
-        with self.stop.hold():
-            self.save()
-        self.progress = True
-        self.tracker.write(self.event("checkpoint", seconds=round(time.perf_counter() - started, 3)))
+        with self.stop.hold() if wait else nullcontext():
+            for name, facts in self.save(due=due, wait=wait):
+                self.tracker.write(self.event(name, **facts))
+        self.progress |= due or wait
 
     def event(self, name: str, **facts: str | int | float) -> Record:
         """Returns a line of metrics.jsonl that says what happened."""

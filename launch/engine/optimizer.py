@@ -43,7 +43,7 @@ def save_optimizer(optimizer: torch.optim.Optimizer, model: nn.Module) -> dict[s
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     saved["state"] = {
         k: {
-            name: whole(value[_corner(shapes[parameters[k]])]) if _is_tensor(value) else value
+            name: value[_corner(shapes[parameters[k]])] if _is_tensor(value) else value
             for name, value in state.items()
         }
         for k, state in saved["state"].items()

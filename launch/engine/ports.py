@@ -9,6 +9,10 @@ Record = Mapping[str, float | int | str]
 """One line of metrics.jsonl: step, epoch, images_seen, kind, time and the metrics of that kind."""
 
 
+Happening = tuple[str, Mapping[str, float | int | str]]
+"""An event's name and facts, before the run adds its clock."""
+
+
 class BadImage(Protocol):
     """An image that could not be shown: position in the split, file, and fault, which follows the name."""
 
@@ -50,6 +54,17 @@ class EvalBatches(Protocol):
     """One pass over this rank's evaluation batches."""
 
     def __call__(self) -> Iterator[MicroBatch]: ...
+
+
+class Saver(Protocol):
+    """Saves the state at a log boundary where it is `due`; yields what there is to tell.
+
+    With `wait` it returns when the state is safe, or raises. `failed` counts what could not be written.
+    """
+
+    @property
+    def failed(self) -> int: ...
+    def __call__(self, *, due: bool, wait: bool) -> Iterator[Happening]: ...
 
 
 class Tracker(Protocol):

@@ -13,12 +13,16 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.profiler import record_function
 
+_APART = 64
+"""Numbers: views begin at multiples of 256 bytes, as tensors of their own do. Kernels of cuDNN read several
+numbers at once, and at odd places that ends the process with "misaligned address"."""
+
 
 class RunningStats:
     """The running means and variances of a model, made views of one flat tensor.
 
     Attributes:
-        values: all means and variances, [sum of 2 * channels].
+        values: all means and variances, one after another with zeros between them.
         counts: all `num_batches_tracked`, [norms] int64; they count optimizer steps.
     """
 
@@ -28,20 +32,20 @@ class RunningStats:
         self.momentum = self.norms[0].momentum
         assert self.momentum is not None
         assert all(norm.momentum == self.momentum for norm in self.norms)
-        buffers = [b for norm in self.norms for b in (norm.running_mean, norm.running_var)]
-        values = torch.cat([b for b in buffers if b is not None])
-        self._sent = torch.cat([values, values.new_zeros(1)])  # the last place is the loss's, for the way
+        buffers = [b for norm in self.norms for b in (norm.running_mean, norm.running_var) if b is not None]
+        sizes = [-(-len(buffer) // _APART) * _APART for buffer in buffers]
+        self._sent = buffers[0].new_zeros(sum(sizes) + 1)  # the last place is the loss's, for the way
         self.values = self._sent[:-1]
         self.counts = torch.stack(
             [n.num_batches_tracked for n in self.norms if n.num_batches_tracked is not None]
         )
-        start = 0
+        views = [
+            part[: len(buffer)].copy_(buffer)
+            for part, buffer in zip(self.values.split(sizes), buffers, strict=True)
+        ]
         for i, norm in enumerate(self.norms):
-            size = norm.num_features
-            norm.running_mean = self.values[start : start + size]
-            norm.running_var = self.values[start + size : start + 2 * size]
+            norm.running_mean, norm.running_var = views[2 * i : 2 * i + 2]
             norm.num_batches_tracked = self.counts[i]
-            start += 2 * size
 
     def share_momentum(self, k: int, n: int) -> None:
         """Sets the momentum for the k-th (from 1) of n micro-batches."""

@@ -52,14 +52,18 @@ class TrainState:
 
     def state_dict(self) -> dict[str, Any]:
         """Returns tensors and plain values only; nothing in it tells how tensors lay in memory."""
+        return _whole(self.tensors())
+
+    def tensors(self) -> dict[str, Any]:
+        """Returns the same with the state's own tensors, or the corners of them that a checkpoint holds."""
         return {
             "step": self.step,
             "skipped": self.skipped,
             "streak": self.streak,
             "scored": self.scored,
             "bad": [astuple(bad) for bad in self.bad],
-            "model": _whole(self.model.state_dict()),
-            "ema": _whole(self.average.model.state_dict()),
+            "model": dict(self.model.state_dict()),
+            "ema": dict(self.average.model.state_dict()),
             "optimizer": save_optimizer(self.optimizer, self.model),
             "scaler": self.scaler.state_dict(),
         }
@@ -67,7 +71,7 @@ class TrainState:
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         """Takes the state over, in the memory format and on the channel counts that this state has."""
         self.step, self.skipped = saved["step"], saved["skipped"]
-        self.streak, self.scored = saved.get("streak", 0), saved.get("scored", saved["step"])
+        self.streak, self.scored = saved["streak"], saved["scored"]
         self.bad = [Bad(*bad) for bad in saved.get("bad", [])]
         self.model.load_state_dict(saved["model"])
         self.average.model.load_state_dict(saved["ema"])
@@ -75,5 +79,7 @@ class TrainState:
         self.scaler.load_state_dict(saved["scaler"])
 
 
-def _whole(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: whole(tensor) for name, tensor in state.items()}
+def _whole(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _whole(part) for name, part in value.items()}
+    return whole(value) if isinstance(value, Tensor) else value

@@ -12,19 +12,21 @@ from launch.engine.ports import Record
 class Jsonl:
     """Appends records to a file, each line flushed as it is written.
 
-    A resumed run goes back to its checkpoint's step, and so does the file: records past `resume_step` are
-    dropped before the first new one is written, by an atomic rewrite. A line torn by a crash is dropped too.
+    A resumed run goes back to its checkpoint's step, and so does the file: what was measured after it is
+    dropped before the first new record is written, by an atomic rewrite. A line torn by a crash is dropped
+    too.
 
     Args:
         path: the file; its folder must exist.
         resume_step: optimizer steps taken by the state that training starts from; 0 for a fresh one.
+        owes_score: the evaluation at that step is still to come.
 
     Attributes:
         kept: the records that were kept from earlier attempts, in order.
     """
 
-    def __init__(self, path: Path, *, resume_step: int = 0) -> None:
-        self.kept = tuple(_cut_back(path, resume_step=resume_step))
+    def __init__(self, path: Path, *, resume_step: int = 0, owes_score: bool = False) -> None:
+        self.kept = tuple(_cut_back(path, resume_step=resume_step, owes_score=owes_score))
         self._file = path.open("a", encoding="utf-8")
 
     def write(self, record: Record) -> None:
@@ -37,11 +39,14 @@ class Jsonl:
         self._file.close()
 
 
-def _cut_back(path: Path, *, resume_step: int) -> list[dict[str, Any]]:
+def _cut_back(path: Path, *, resume_step: int, owes_score: bool) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     before = path.read_bytes()
-    kept = [r for r in map(_record, before.splitlines(keepends=True)) if r and r["step"] <= resume_step]
+    records = [r for r in map(_record, before.splitlines(keepends=True)) if r and r["step"] <= resume_step]
+    if owes_score:
+        records = [r for r in records if r.get("kind") != "eval" or r["step"] < resume_step]
+    kept = _without_the_end(records)
     after = "".join(json.dumps(r) + "\n" for r in kept).encode()
     if after != before:
         whole = path.with_name(path.name + ".tmp")
@@ -51,6 +56,16 @@ def _cut_back(path: Path, *, resume_step: int) -> list[dict[str, Any]]:
             os.fsync(file.fileno())
         whole.replace(path)
     return kept
+
+
+def _without_the_end(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Drops final evaluations and what came with them: they follow the last checkpoint at its own step."""
+    measured = [k for k, r in enumerate(records) if r.get("kind") in ("train", "eval") and not r.get("final")]
+    last = max(measured, default=-1)
+    late = ("bad image", "end")
+    return [
+        r for k, r in enumerate(records) if not r.get("final") and (k < last or r.get("event") not in late)
+    ]
 
 
 def _record(line: bytes) -> dict[str, Any] | None:

@@ -19,8 +19,10 @@ class _Console(Console):
         raise BrokenPipeError
 
 
-_FOR_THE_LOG = ("checkpoint", "diverged", "end")
+_FOR_THE_LOG = ("checkpoint", "damaged checkpoint", "diverged", "end")
 """Events that a person has seen otherwise: checkpoints with their epoch, the ends in the last message."""
+
+_LOUD = ("checkpoint failed", "checkpoint late")
 
 
 class Terminal:
@@ -210,4 +212,5 @@ def _event(record: Record) -> str:
         return f"bad image at step {int(record['step'])}: {record['file']} {record['fault']}"
     clock = ("step", "epoch", "images_seen", "kind", "time", "event")
     extra = "".join(f"  {k} {v}" for k, v in record.items() if k not in clock)
-    return f"{record.get('event', record['kind'])} at step {int(record['step'])}{extra}"
+    name = str(record.get("event", record["kind"]))
+    return f"{name.upper() if name in _LOUD else name} at step {int(record['step'])}{extra}"

@@ -2,13 +2,11 @@
 
 import copy
 import math
-from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from launch.engine.checkpoint import Checkpoints
 from launch.engine.config import Numerics, Optim
 from launch.engine.meter import Meter, Waiting
 from launch.engine.optimizer import decay_groups, load_optimizer, make_optimizer
@@ -155,6 +153,17 @@ def test_running_stats_move_to_the_mean_of_micro_batches() -> None:
     torch.testing.assert_close(norm.running_var, 0.9 + 0.1 * variances, atol=1e-6, rtol=1e-4)
 
 
+def test_running_stats_lie_where_vectors_of_numbers_can_be_read() -> None:
+    """cuDNN reads some at once; on a GPU, views at odd places end the process with "misaligned address"."""
+    stats = new_state().stats
+    assert len({norm.num_features % 4 for norm in stats.norms}) > 1
+    for norm in stats.norms:
+        for view in (norm.running_mean, norm.running_var):
+            assert isinstance(view, torch.Tensor)
+            assert view.data_ptr() >= stats.values.data_ptr()
+            assert view.storage_offset() * view.element_size() % 256 == 0
+
+
 def test_dropout_follows_step_and_micro_batch_alone() -> None:
     first, second = new_state(), new_state()
     torch.manual_seed(123)
@@ -273,14 +282,3 @@ def test_skipped_steps_are_counted_over_restarts() -> None:
     metrics, _ = meter.read(stop=False)
     assert metrics["health/skipped_steps"] == 4 and metrics["health/skipped_in_a_row"] == 3
     assert math.isnan(metrics["train/loss"])
-
-
-def test_a_checkpoint_of_another_format_or_run_is_refused(tmp_path: Path) -> None:
-    state = new_state().state_dict()
-    Checkpoints(tmp_path, identity="a", say=print).save(state)
-    assert Checkpoints(tmp_path, identity="a", say=print).load() is not None
-    with pytest.raises(ValueError, match="another run"):
-        Checkpoints(tmp_path, identity="b", say=print).load()
-    torch.save({"format": 0, "identity": "a", "state": state}, tmp_path / "last.pt")
-    with pytest.raises(ValueError, match="format 0, but this version reads 2"):
-        Checkpoints(tmp_path, identity="a", say=print).load()

@@ -15,7 +15,8 @@ from pipeline.config import Augmentation, Evaluation, Feeding
 from pipeline.index import open_splits
 from pipeline.loader import Share, eval_batches, train_batches
 from rexnet.model import create_model
-from tests.launch.program import records, run
+from tests.launch.end_state import differences
+from tests.launch.program import command, kill_at, records, run
 
 pytestmark = pytest.mark.gpu
 GPU = torch.device("cuda", 0)
@@ -98,7 +99,9 @@ def test_padding_stays_zero_in_half_precision() -> None:
         with torch.autocast("cuda", torch.float16):
             loss = model(images).float().square().mean()
         (128 * loss).backward()
+        torch._foreach_div_([p.grad for p in model.parameters()], 128)
         optimizer.step()
+        assert torch.isfinite(loss)
     for name, parameter in model.named_parameters():
         rest = parameter.detach().clone()
         rest[tuple(slice(size) for size in shapes[name])] = 0
@@ -130,3 +133,19 @@ def test_smoke_on_every_gpu(data: Path, tmp_path: Path) -> None:
     done = run("train", "demo", "--data", data, *flags, "--smoke", processes=count, cwd=tmp_path, timeout=580)
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.splitlines()[-1].startswith("SMOKE OK")
+
+
+@pytest.mark.parametrize("precision", ["fp16", "auto"])
+def test_a_deterministic_run_that_was_killed_ends_bit_identical(
+    data: Path, precision: str, tmp_path: Path
+) -> None:
+    flags = ["--variant", "rexnet_0.5", "--batch", 64, "--micro-batch", 32, "--image-size", 96, "--epochs", 6]
+    flags += ["--log-every", 4, "--checkpoint-minutes", 0, "--deterministic", "--precision", precision]
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    done = run("train", "demo", "--data", data, "--out", whole, *flags, timeout=580)
+    assert done.returncode == 0, done.stderr[-3000:]
+    kill_at(12, command("train", "demo", "--data", data, "--out", killed, *flags), killed)
+    assert not (killed / "model.safetensors").exists()
+    again = run("train", "demo", "--data", data, "--out", killed, *flags, timeout=580)
+    assert again.returncode == 0 and "resume at step" in again.stdout, again.stderr[-3000:]
+    assert differences(killed, whole) == []

@@ -2,19 +2,22 @@
 
 import json
 import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from pipeline import synthetic
 from pipeline.index import open_splits
-from tests.launch.program import records, run
+from tests.launch.program import command, environment, records, run
+from tests.launch.test_resume import kill_at
 
 FLAGS = (
     *("--epochs", 2, "--batch", 16, "--micro-batch", 4, "--image-size", 32, "--variant", "rexnet_0.2"),
-    *("--log-every", 2, "--max-bad", 0.1),
+    *("--log-every", 2, "--max-bad", 0.1, "--eval-size", 48, "--interpolation", "bilinear"),
 )
 
 
@@ -70,8 +73,12 @@ def test_a_run_goes_on_over_bad_files(tmp_path: Path, monkeypatch: pytest.Monkey
     cache = str(tmp_path / "cache")
     monkeypatch.setenv("REXNET_CACHE", cache)
     data = synthetic.make(tmp_path / "set", classes=3, train=90, val=30)
+    texts = {split: sorted((data / split).rglob("*.jpg"))[1] for split in ("train", "val")}
+    for file in texts.values():
+        file.write_text("no image when it is indexed")
     _, val = open_splits(data, say=lambda line: None)
-    wanted = {split: harm(data / split) for split in ("train", "val")}
+    fault = "is no intact image: neither JPEG nor PNG"
+    wanted = {split: harm(data / split) | {str(file): fault} for split, file in texts.items()}
     folder = tmp_path / "run"
     done = run("train", "demo", "--data", data, "--out", folder, *FLAGS, processes=2, REXNET_CACHE=cache)
     assert done.returncode == 0, done.stderr
@@ -79,9 +86,9 @@ def test_a_run_goes_on_over_bad_files(tmp_path: Path, monkeypatch: pytest.Monkey
     events = [event for event in records(folder, "event") if event["event"] == "bad image"]
     for split, faults in wanted.items():
         told = {event["file"]: event["fault"] for event in events if event["split"] == split}
-        assert told.keys() == faults.keys() and len(faults) == 6
+        assert told.keys() == faults.keys() and len(faults) == 7
         assert all(told[file].startswith(fault) for file, fault in faults.items())
-    assert len(events) == 12  # each once, though every epoch meets them again
+    assert len(events) == 14  # each once, though every epoch meets them again
     log = (folder / "log.txt").read_text()
     assert all(
         log.count(event["file"] + " ") == done.stdout.count(event["file"] + " ") == 1 for event in events
@@ -94,23 +101,55 @@ def test_a_run_goes_on_over_bad_files(tmp_path: Path, monkeypatch: pytest.Monkey
         c for c, line in zip(counts, train, strict=True) if line["step"] > first
     ]
     assert (
-        counts[-1] == 12
-        and max(c for c, line in zip(counts, train, strict=True) if line["step"] <= first) == 6
+        counts[-1] == 14
+        and max(c for c, line in zip(counts, train, strict=True) if line["step"] <= first) == 7
     )
     assert [line["eval/images"] for line in evaluations] == [30] * len(evaluations)
     kept = np.load(folder / "predictions.npz")
     lost = [i for i in range(30) if str(val.path(i)) in wanted["val"]]
     assert (kept["top5"][lost] == -1).all() and (np.delete(kept["top5"], lost, axis=0) >= 0).all()
-    assert evaluations[-1]["eval/acc5"] == pytest.approx(100 * 24 / 30)  # three classes: all others are hits
+    assert evaluations[-1]["eval/acc5"] == pytest.approx(100 * 23 / 30)  # three classes: all others are hits
 
-    model, settings = folder / "model.safetensors", ("--image-size", 32, "--eval-batch", 4)
+    model, settings = (
+        folder / "model.safetensors",
+        ("--image-size", 48, "--crop-ratio", 1, "--interpolation", "bilinear", "--eval-batch", 4),
+    )
     scored = run(
         "evaluate", "rexnet_0.2", "--weights", model, "--data", data, *settings,
         cwd=tmp_path, REXNET_CACHE=cache,
     )  # fmt: skip
     assert scored.returncode == 0, scored.stderr
     result = json.loads(scored.stdout.splitlines()[-1])
-    assert (result["images"], result["hits5"], result["acc1"]) == (30, 24, evaluations[-1]["eval/acc1"])
+    assert (result["images"], result["hits5"], result["acc1"]) == (30, 23, evaluations[-1]["eval/acc1"])
+    loss = evaluations[-1]["eval/loss"]
+    assert result["loss"] == pytest.approx(loss, rel=1e-4)  # of this size and filter
     assert {bad["file"] for bad in result["bad_images"]} == wanted["val"].keys()
     assert all(scored.stdout.count(f"bad image, counted as a miss: {file} ") == 1 for file in wanted["val"])
-    assert "30 images, 6 of them bad" in scored.stdout
+    assert "30 images, 7 of them bad" in scored.stdout
+
+
+@pytest.mark.slow
+def test_a_killed_run_keeps_its_list_and_names_each_file_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REXNET_CACHE", str(tmp_path / "cache"))
+    data = synthetic.make(tmp_path / "set", classes=3, train=90, val=30)
+    open_splits(data, say=lambda line: None)
+    wanted = {split: harm(data / split) for split in ("train", "val")}
+    folder = tmp_path / "run"
+    flags = (*FLAGS, "--checkpoint-minutes", 0)
+    arguments = command("train", "demo", "--data", data, "--out", folder, *flags)
+    kill_at(4, arguments, folder)
+    held = torch.load(folder / "last.pt", weights_only=True)["state"]
+    assert 2 <= held["step"] < 12 and not (folder / "model.safetensors").exists()
+    done = subprocess.run(arguments, capture_output=True, text=True, env=environment(), timeout=240)
+    assert done.returncode == 0 and f"resume at step {held['step']}" in done.stdout, done.stderr
+
+    events = [event for event in records(folder, "event") if event["event"] == "bad image"]
+    told = sorted((event["split"], event["file"]) for event in events)
+    assert told == sorted((split, file) for split, files in wanted.items() for file in files)
+    before = [event["file"] for event in events if event["step"] <= held["step"]]
+    assert before and not any(f"{file} " in done.stdout for file in before)
+    assert all(done.stdout.count(f"{e['file']} ") == 1 for e in events if e["step"] > held["step"])
+    counts = [line["health/bad_images"] for line in records(folder, "train")]
+    assert counts == sorted(counts) and counts[-1] == 12

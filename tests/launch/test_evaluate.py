@@ -142,6 +142,7 @@ def test_the_folder_is_named_by_weights_data_and_settings() -> None:
                 {"image_size": 288},
                 {"decoder": "pillow"},
                 {"evaluation": Evaluation(crop_ratio=1.0)},
+                {"evaluation": Evaluation(interpolation="bilinear")},
             )
         ),
     ]
@@ -228,6 +229,7 @@ MISTAKES = {
     "misspelt flag": (["--expct", "77.86"], ["--expct", "--expect"]),
     "image size": (["--image-size", "16"], ["16", "--image-size 32"]),
     "decoder": (["--decoder", "pil"], ["'pil'", "'pillow'"]),
+    "timing": (["--decode", "measure"], ["--decode measure", "--decode auto, gpu or cpu"]),
     "two decoders": (["--decoder", "pillow", "--decode", "gpu"], ["--decode gpu"]),
 }
 
@@ -280,7 +282,7 @@ def test_mistakes_in_the_files(
         ({"--weights": run_folder}, ["is a folder", "run/model.safetensors"]),
         ({"--weights": tmp_path}, ["is a folder", "a .safetensors or .pth file"]),
         ({"--data": run_folder}, ["no class folders"]),
-        ({"--data": tmp_path / "nowhere"}, ["no folder", "nowhere", "--data DIR"]),
+        ({"--data": tmp_path / "nowhere"}, ["no folder", "nowhere; what exists is "]),
         ({"--num-classes": 2}, ["num-classes is 2", "3 class folders"]),
         ({"--num-classes": 4}, ["of another shape", "class count"]),
         ({"--out": run_folder}, ["holds a training run", "--out DIR"]),

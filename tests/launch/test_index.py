@@ -165,10 +165,29 @@ def test_verify_names_every_damaged_file_and_ends_with_1(
     assert re.fullmatch(rf"decoded 12 images of {data}/val in \d+\.\d s: none damaged", ends[1])
     files[0].write_bytes(b"<html>")
     code, lines, err = told(capsys, data, "--verify", "--rescan")
-    assert code == 1 and err == "" and list(blocks(lines)) == [f"{data}/val"]
+    assert code == 1 and err == "" and list(blocks(lines)) == [f"{data}/train", f"{data}/val"]
     assert sum(line.startswith("damaged: ") for line in lines) == 10
-    code, _, err = told(capsys, data, "--rescan")
-    assert code == 2 and "1 of 30 files are no readable JPEG or PNG: " in err
+    fault = "is no intact image: neither JPEG nor PNG, begins with b'<html>'"
+    assert f"damaged: {files[0]} {fault}" in lines
+    for _ in range(2):  # made, and opened
+        code, lines, err = told(capsys, data, "--rescan")
+        rows = blocks(lines)[f"{data}/train"]
+        assert code == 0 and err == ""
+        assert rows["unreadable"] == (
+            f"1, in whose places others are shown: {files[0].relative_to(data / 'train')} {fault}"
+        )
+        assert rows["formats"] == "JPEG: 29" and not rows["height"].startswith("min 0")
+
+
+def test_a_class_without_a_readable_file(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = sorted((data / "train" / FIRST).rglob("*.jpg"))
+    for file in files:
+        file.write_bytes(b"<html>")
+    code, _, err = told(capsys, data)
+    assert code == 2 and f"in {data}/train without one readable JPEG or PNG: {FIRST}; their files: " in err
+    code, lines, err = told(capsys, data, "--verify")
+    assert code == 1 and err == "" and list(blocks(lines)) == [f"{data}/val"]
+    assert sum(line.startswith("damaged: ") for line in lines) == len(files) == 10
 
 
 def test_dali_finds_what_it_cannot_decode(data: Path, capsys: pytest.CaptureFixture[str]) -> None:

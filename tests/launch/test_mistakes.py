@@ -1,14 +1,17 @@
 """Wrong inputs end before any work: one clear message, exit code 2, no traceback."""
 
 import json
+import os
 import shutil
+import socket
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from launch.folder import RunFolder
+from launch.claim import Claim
 from pipeline import synthetic
 from tests.launch.program import run
 
@@ -32,10 +35,14 @@ def first_class(split: Path) -> Path:
 ARGUMENTS = {
     "misspelt recipe": (["rexnet_20", "--data", "x"], ["no recipe 'rexnet_20'", "'rexnet_2.0'"]),
     "misspelt flag": (["demo", "--epoch", "3"], ["--epoch", "--epochs"]),
-    "no such folder": (["rexnet_1.0", "--data", "/no/such/folder"], ["/no/such/folder", "--data"]),
+    "no such folder": (
+        ["rexnet_1.0", "--data", "/no/such/folder"],
+        ["no folder /no/such/folder; what exists is /"],
+    ),
     "no data": (["rexnet_1.0"], ["--data DIR"]),
     "batch that does not fit": (["demo", "--batch", "100"], ["100", "32", "--micro-batch"]),
     "image size": (["demo", "--image-size", "16"], ["16", "--image-size 32"]),
+    "evaluation size": (["demo", "--eval-size", "16"], ["16", "--eval-size 32"]),
     "no number": (["demo", "--lr", "fast"], ["--lr", "fast"]),
     "negative": (["demo", "--lr", "-1"], ["lr is -1"]),
     "no GPU to decode on": (["demo", "--decode", "gpu"], ["--decode cpu"]),
@@ -61,7 +68,14 @@ LAYOUTS: dict[str, tuple[Callable[[Path], object], str]] = {
         "zebra",
     ),
     "no train": (lambda d: shutil.rmtree(d / "train"), "no folder train"),
-    "damaged image": (lambda d: (first_class(d / "train") / "bad.jpg").write_bytes(b"no image"), "bad.jpg"),
+    "files that are no images": (
+        lambda d: [(first_class(d / "train") / f"bad{i}.jpg").write_text("no image") for i in range(2)],
+        "2 of 32 files in {0}/train are no readable JPEG or PNG, more than the 1 that --max-bad 0.001 ",
+    ),
+    "a class without an image": (
+        lambda d: [file.write_text("no image") for file in first_class(d / "train").iterdir()],
+        "classes in {0}/train without one readable JPEG or PNG: ",
+    ),
 }
 
 
@@ -70,7 +84,7 @@ def test_mistake_in_the_data(mistake: str, data: Path, tmp_path: Path) -> None:
     change, wanted = LAYOUTS[mistake]
     folder = broken(data, tmp_path, change)
     done = run("train", "demo", "--data", folder, cwd=tmp_path, REXNET_CACHE=str(tmp_path / "cache"))
-    check(done.returncode, done.stdout + done.stderr, [wanted])
+    check(done.returncode, done.stdout + done.stderr, [wanted.format(folder)])
     assert json.loads((tmp_path / "runs" / "attempt.json").read_text())["state"] == "user-error"
 
 
@@ -95,14 +109,15 @@ def test_torchrun_says_it_once_and_attempt_json_says_whose_mistake(data: Path, t
 
 
 def test_torchrun_refuses_a_folder_that_is_taken(data: Path, tmp_path: Path) -> None:
-    folder = RunFolder(tmp_path / "run")
-    with folder.lock():
+    folder = tmp_path / "run"
+    with closing(Claim(folder)):
         start = time.monotonic()
         flags = ("--batch", 8, "--micro-batch", 4, "--image-size", 32)
-        done = run("train", "demo", "--data", data, "--out", folder.path, *flags, processes=2)
+        done = run("train", "demo", "--data", data, "--out", folder, *flags, processes=2)
     assert done.returncode == 1 and time.monotonic() - start < 60
     told = [line for line in done.stderr.splitlines() if "is being trained by process" in line]
-    assert len(told) == 1
+    assert len(told) == 1 and f"process {os.getpid()} on {socket.gethostname()}, last heartbeat" in told[0]
+    assert not (folder / "attempt.json").exists()
 
 
 def test_more_bad_files_than_allowed_end_the_run_with_their_list(data: Path, tmp_path: Path) -> None:

@@ -45,11 +45,12 @@ def jpeg(number: int, *, height: int = 24, width: int = 32) -> bytes:
 
 
 def train_images() -> dict[str, bytes]:
-    return {
+    images = {
         f"{wnid}/{wnid}_{number}.JPEG": jpeg(10 * label + number)
         for label, wnid in enumerate(WNIDS)
         for number in (9, 10, 2)
     }
+    return images | {f"{WNIDS[2]}/{WNIDS[2]}_2.JPEG": b"no image"}
 
 
 def val_images() -> dict[str, bytes]:
@@ -169,6 +170,7 @@ def test_archives_are_packed_as_the_class_folders_would_be(
         in said
     )
     assert said.endswith("this is not ImageNet-1k: 3 classes: wrong, ImageNet-1k has 1000\n")
+    assert f"\n{WNIDS[2]}/{WNIDS[2]}_2 (no readable JPEG or PNG): packed as it is" in said
     assert "train.tar: 6 files that are none" in said and "val.tar: 1 files that are none" in said
     for split, index in zip(folders, open_splits(imagenet / "out", say=quiet), strict=True):
         assert index.identity == split.identity and index.classes == split.classes
@@ -278,6 +280,7 @@ MISTAKES = {
         "leave out --short-side, or --unpack",
     ),
     "misspelt": (["folders", "out", "--short-sid", "9"], "--short-side"),
+    "no such folder": (["folders/none/deep", "out"], "/folders/none/deep; what exists is "),
 }
 
 

@@ -10,6 +10,7 @@ from launch.engine.config import Numerics
 from launch.estimate import kept_bytes
 from launch.opening import as_before, idle_gpus
 from launch.plan import make_plan
+from pipeline.config import Feeding
 from rexnet.model import create_model
 
 
@@ -62,12 +63,49 @@ def test_worlds_that_fit_are_named() -> None:
 
 
 def test_a_resume_keeps_what_the_first_start_found_out() -> None:
-    facts = {"found": {"precision": "fp16", "layout": "contiguous"}, "plan": {"micro_batch": 32}}
-    resumed = as_before(run(64, None), facts)
+    found = {"device": "cuda", "precision": "fp16", "layout": "contiguous"}
+    facts = {"found": found, "plan": {"micro_batch": 32}}
+    resumed = as_before(run(64, None), facts, device="cuda")
     assert (resumed.micro_batch, resumed.numerics.precision) == (32, "fp16")
     assert resumed.numerics.layout == "contiguous"
     asked = replace(run(64, 32), numerics=Numerics(precision="bf16", layout="channels-last-8"))
-    assert as_before(asked, facts) == asked
+    assert as_before(asked, facts, device="cuda") == asked
+
+
+GPU_CROP = ("gpu", "crop")
+
+
+@pytest.mark.parametrize(
+    ("asked", "first", "found", "device", "kept"),
+    [
+        (("auto", "auto"), "auto", GPU_CROP, "cuda", GPU_CROP),
+        (("auto", "auto"), "auto", GPU_CROP, "cpu", ("auto", "auto")),  # decided anew on another device
+        (("auto", "auto"), "measure", ("cpu", "roi"), "cuda", ("cpu", "roi")),
+        (("measure", "auto"), "measure", ("cpu", "roi"), "cuda", ("cpu", "roi")),
+        (("measure", "auto"), "auto", GPU_CROP, "cuda", ("measure", "auto")),  # nothing was measured
+        (("gpu", "auto"), "auto", GPU_CROP, "cuda", GPU_CROP),
+        (("gpu", "auto"), "auto", ("cpu", "roi"), "cuda", ("gpu", "auto")),
+        (("cpu", "auto"), "auto", GPU_CROP, "cuda", ("cpu", "auto")),
+        (("auto", "roi"), "auto", GPU_CROP, "cuda", ("gpu", "roi")),
+    ],
+)
+def test_a_resume_keeps_how_images_are_decoded(
+    asked: tuple[str, str], first: str, found: tuple[str, str], device: str, kept: tuple[str, str]
+) -> None:
+    facts = {
+        "run": {"feeding": {"decode": first}},
+        "found": {
+            "device": "cuda",
+            "precision": "fp16",
+            "layout": "contiguous",
+            "decode": found[0],
+            "window": found[1],
+        },
+        "plan": {"micro_batch": 64},
+    }
+    given = replace(run(64, 64), feeding=Feeding(decode=asked[0], window=asked[1]))  # type: ignore[arg-type]
+    feeding = as_before(given, facts, device=device).feeding
+    assert (feeding.decode, feeding.window) == kept
 
 
 @pytest.mark.parametrize("variant", ["rexnet_0.2", "rexnet_1.0"])

@@ -1,21 +1,18 @@
 """A run that is killed and started again ends as one that was not."""
 
 import json
-import os
 import shutil
 import signal
 import subprocess
-import time
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from pipeline import synthetic
-from tests.launch.program import command, environment, records, run
+from tests.launch.end_state import checkpoint, differences, measured, weights
+from tests.launch.program import command, environment, kill_at, records, run
 
 FLAGS = (
     *("--epochs", 3, "--batch", 48, "--micro-batch", 8, "--image-size", 32, "--lr", 0.05, "--dropout", 0.2),
@@ -32,7 +29,6 @@ FLAGS = (
         0,
     ),
 )
-CLOCKS = ("time", "health/restarts", "folder")
 
 
 @pytest.fixture(scope="module")
@@ -48,44 +44,8 @@ def alone(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def content(path: Path) -> list[Any]:
-    """Every tensor of a checkpoint as bytes, every other value as it is."""
-    leaves = torch.utils._pytree.tree_leaves(torch.load(path, weights_only=True)["state"])
-    return [v.numpy().tobytes() if isinstance(v, torch.Tensor) else v for v in leaves]
-
-
-def weights(folder: Path) -> dict[str, bytes]:
-    """The result's tensors as bytes; safetensors orders its metadata at random."""
-    return {name: t.numpy().tobytes() for name, t in load_file(folder / "model.safetensors").items()}
-
-
-def without_clocks(folder: Path) -> list[dict[str, Any]]:
-    lines = [r for r in records(folder) if r["kind"] != "event"]
-    return [
-        {k: v for k, v in line.items() if k not in CLOCKS and not k.startswith("speed/")} for line in lines
-    ]
-
-
-def kill_at(step: int, arguments: list[str], folder: Path) -> None:
-    """Starts a run and kills all its processes once it has logged `step`."""
-    with folder.with_suffix(".txt").open("w") as log:
-        started = subprocess.Popen(arguments, stdout=log, stderr=log, env=environment())
-    deadline = time.monotonic() + 180
-    while time.monotonic() < deadline:
-        file = folder / "metrics.jsonl"
-        if (
-            file.exists()
-            and any(r["step"] >= step for r in records(folder, "train"))
-            and (folder / "last.pt").exists()
-        ):
-            break
-        assert started.poll() is None, folder.with_suffix(".txt").read_text()[-2000:]
-        time.sleep(0.02)
-    for process in Path("/proc").glob("[0-9]*"):  # torchrun's workers are in process groups of their own
-        with suppress(OSError):
-            if str(folder).encode() in (process / "cmdline").read_bytes().split(b"\0"):
-                os.kill(int(process.name), signal.SIGKILL)
-    started.wait()
+def scores(folder: Path) -> list[dict[str, Any]]:
+    return [r for r in measured(folder) if r["kind"] == "eval"]
 
 
 def test_killed_in_mid_epoch_with_three_processes_ends_bit_identical(data: Path, tmp_path: Path) -> None:
@@ -96,34 +56,36 @@ def test_killed_in_mid_epoch_with_three_processes_ends_bit_identical(data: Path,
     kill_at(6, arguments, killed)
     assert not (killed / "model.safetensors").exists()
     stood_at = torch.load(killed / "last.pt", weights_only=True)["state"]["step"]
-    assert 4 <= stood_at < 13 and stood_at * 48 % 200  # in mid-epoch
+    assert 0 < stood_at < 13 and stood_at * 48 % 200  # in mid-epoch
     again = subprocess.run(arguments, capture_output=True, text=True, env=environment(), timeout=240)
     assert again.returncode == 0, again.stderr[-3000:]
     assert f"resume at step {stood_at}" in again.stdout
-    assert content(killed / "last.pt") == content(whole / "last.pt")
+    assert checkpoint(killed) == checkpoint(whole)
     assert weights(killed) == weights(whole)
-    assert without_clocks(killed) == without_clocks(whole)
+    assert measured(killed) == measured(whole)
     assert json.loads((killed / "attempt.json").read_text())["state"] == "done"
     assert json.loads((killed / "run.json").read_text())["restarts"] == 1
 
 
 def test_told_to_stop_it_saves_and_goes_on(data: Path, alone: Path, tmp_path: Path) -> None:
     stopped = tmp_path / "stopped"
-    arguments = command("train", "demo", "--data", data, "--out", stopped, *FLAGS)
+    # With lines of metrics at the ends of epochs alone, it stops at one, where an evaluation is due.
+    arguments = command("train", "demo", "--data", data, "--out", stopped, *FLAGS, "--log-every", 1000)
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, env=environment()) as started:
         assert started.stdout is not None
         for line in started.stdout:
-            if "step 2/" in line:
+            if line.startswith("start at step 0"):
                 started.send_signal(signal.SIGTERM)
                 break
         rest = started.stdout.read()
     assert started.returncode == 0
     assert "stopped as asked" in rest
     attempt = json.loads((stopped / "attempt.json").read_text())
-    assert attempt["state"] == "requeue" and 2 <= attempt["step"] < 13
+    assert attempt["state"] == "requeue" and attempt["step"] == 5
     again = run("train", "demo", "--data", data, "--out", stopped, *FLAGS)
     assert again.returncode == 0 and "resume at step" in again.stdout
     assert weights(stopped) == weights(alone)
+    assert scores(stopped) == scores(alone) and [r["step"] for r in scores(alone)] == [5, 9, 13, 13]
     finished = run("train", "demo", "--data", data, "--out", stopped, *FLAGS)
     assert finished.returncode == 0 and "This run is finished: Acc@1" in finished.stdout
     other = run("train", "demo", "--data", data, "--out", stopped, *FLAGS, "--seed", 1)
@@ -143,6 +105,41 @@ def test_damaged_newest_checkpoint_falls_back_to_the_one_before(
     last = torn / "last.pt"
     last.write_bytes(last.read_bytes()[: last.stat().st_size // 2])
     again = run("train", "demo", "--data", data, "--out", torn, *FLAGS)
-    assert again.returncode == 0 and "last.pt is damaged" in again.stdout
+    assert again.returncode == 0 and f"{last} IS DAMAGED" in again.stdout
     assert weights(torn) == weights(alone)
-    assert without_clocks(torn) == without_clocks(alone)
+    assert measured(torn) == measured(alone)
+    (told,) = [r for r in records(torn, "event") if r["event"] == "damaged checkpoint"]
+    assert told["file"] == str(last) and (torn / "damaged.pt").exists()
+
+
+def test_a_checkpoint_alone_knows_which_run_it_is_of(data: Path, alone: Path, tmp_path: Path) -> None:
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    shutil.copy(alone / "last.pt", bare)
+    other = run("train", "demo", "--data", data, "--out", bare, *FLAGS, "--seed", 1, "--lr", 0.1)
+    assert other.returncode == 2
+    assert "last.pt belongs to another run" in other.stderr
+    assert "what differs: seed 0 -> 1, optim.lr 0.05 -> 0.1. Take another --out" in other.stderr
+
+
+@pytest.mark.slow
+def test_a_finished_run_says_so_on_two_processes(data: Path, alone: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(alone, copy)
+    before = weights(copy), measured(copy)
+    done = run("train", "demo", "--data", data, "--out", copy, *FLAGS, processes=2)
+    assert done.returncode == 0 and done.stdout.count("This run is finished: Acc@1") == 1
+    assert (weights(copy), measured(copy)) == before
+    assert json.loads((copy / "attempt.json").read_text())["state"] == "done"
+
+
+def test_killed_in_its_last_moment_it_measures_nothing_twice(data: Path, alone: Path, tmp_path: Path) -> None:
+    """Between the final evaluations and the end, with half a line written."""
+    cut = tmp_path / "run"
+    shutil.copytree(alone, cut)
+    lines = (cut / "metrics.jsonl").read_text().splitlines(keepends=True)
+    assert '"event": "end"' in lines[-1] and '"final": 1' in lines[-2] and '"final": 1' in lines[-3]
+    (cut / "metrics.jsonl").write_text("".join(lines[:-1]) + lines[-1][:40])
+    again = run("train", "demo", "--data", data, "--out", cut, *FLAGS)
+    assert again.returncode == 0 and "resume at step 13" in again.stdout
+    assert differences(cut, alone) == []

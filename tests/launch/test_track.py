@@ -88,6 +88,23 @@ class TestJsonl:
         assert json.loads(path.read_text().splitlines()[-1])["train/loss"] == 9.0
         assert [p.name for p in tmp_path.iterdir()] == ["metrics.jsonl"]
 
+    def test_what_is_to_be_measured_again_is_dropped(self, tmp_path: Path) -> None:
+        path = tmp_path / "metrics.jsonl"
+        step = {"step": 4}
+        before = [
+            train(3),
+            bad_image(4, "a"),
+            train(4),
+            {**step, "kind": "eval"},
+            {**step, "event": "checkpoint"},
+        ]
+        after = [bad_image(4, "b"), {**step, "kind": "eval", "final": 1}, {**step, "event": "end"}]
+        path.write_text("".join(json.dumps(r) + "\n" for r in before + after))
+        for owes_score, kept in ((False, before), (True, [*before[:3], before[4]])):
+            jsonl = Jsonl(path, resume_step=4, owes_score=owes_score)
+            jsonl.close(state="done")
+            assert list(jsonl.kept) == kept
+
     @pytest.mark.parametrize("torn", ['{"step": 3, "epo', '{"step": 3}', "\0\0\0\n", "[3]\n"])
     def test_drops_a_torn_last_line(self, tmp_path: Path, torn: str) -> None:
         path = tmp_path / "metrics.jsonl"

@@ -12,9 +12,11 @@ import pytest
 import torch
 
 from pipeline import graph, pillow, reading
+from pipeline.agreement import Packing
 from pipeline.config import Augmentation, Feeding
 from pipeline.index import open_index
 from pipeline.loader import Share, train_batches
+from pipeline.packing import pack
 from pipeline.reading import SoundReader
 from pipeline.rows import class_mates
 from pipeline.soundness import find_fault
@@ -160,6 +162,66 @@ def check_rows(index, clean, harmed, bad, **settings):
         met |= {found.id for found in after.bad}
         assert {i for i in before.ids.tolist() if i in bad} <= {found.id for found in after.bad} <= set(bad)
     return met
+
+
+UNREADABLE = {
+    JPEG: lambda content: b"",
+    1: lambda content: b"a text, called .jpg",
+    5: lambda content: content[:20],  # cut off within its header
+    PNG: lambda content: bytes(range(7, 107)) * 3,
+}
+
+
+@pytest.fixture
+def unreadable(tmp_path, index):
+    """The folder of `index` with four files that are no images, indexed as it stands."""
+    root = tmp_path / "elsewhere" / "train"
+    shutil.copytree(index.root, root)
+    for number, change in UNREADABLE.items():
+        harm(root / index.path(numbered(index, number)).relative_to(index.root), change)
+    return open_index(root, say=lambda line: None)
+
+
+def test_files_that_were_never_images_are_stood_in_for_as_those_that_become_bad(index, unreadable):
+    clean = list(train(index))
+    bad = {numbered(index, number): change for number, change in UNREADABLE.items()}
+    assert unreadable.unreadable.tolist() == sorted(bad) and not len(index.unreadable)
+    harmed = list(train(unreadable))
+    assert check_rows(unreadable, clean, harmed, bad) == set(bad)
+    for i, change in bad.items():
+        harm(index.path(i), change)
+    assert all(same(a, b) for a, b in zip(harmed, train(index), strict=True))
+    for batches in (evaluate, lambda given: show(pillow, given)):
+        shown, wanted = list(batches(unreadable)), list(batches(index))
+        assert all(same(a, b) for a, b in zip(shown, wanted, strict=True))
+        assert {found.id for batch in shown for found in batch.bad} == set(bad)
+
+
+def test_a_file_that_was_no_image_when_it_was_indexed_stays_bad(index, unreadable):
+    """As every rank and attempt sees it, whenever somebody has mended the file."""
+    i = numbered(index, PNG)
+    unreadable.path(i).write_bytes(index.path(i).read_bytes())
+    assert f"has {index.sizes[i]} bytes, 300 when it was indexed" in SoundReader(unreadable)(i)
+    whole = np.fromfile(index.path(i), np.uint8)
+    fault = find_fault(whole, size=len(whole), height=0, width=0)
+    assert fault == "was no readable JPEG or PNG when it was indexed"
+
+
+def test_packed_they_are_the_same_data_set(index, unreadable, tmp_path):
+    lost = unreadable.path(numbered(index, JPEG))
+    lost.unlink()
+    lost.symlink_to("nowhere")  # also 0 bytes
+    said = []
+    pack(unreadable, tmp_path / "packed", packing=Packing(), say=said.append)
+    packed = open_index(tmp_path / "packed", say=lambda line: None)
+    assert packed.identity == unreadable.identity
+    assert packed.unreadable.tolist() == unreadable.unreadable.tolist()
+    told = [line for line in said if line.endswith("packed as it is, since it cannot be decoded")]
+    assert len(told) == len(UNREADABLE) and all("(no readable JPEG or PNG)" in line for line in told)
+    for batches in (train, evaluate):
+        pairs = list(zip(batches(packed), batches(unreadable), strict=True))
+        assert all(same(a, b) for a, b in pairs)
+        assert all([x.id for x in a.bad] == [x.id for x in b.bad] for a, b in pairs)
 
 
 @pytest.mark.parametrize("size", [1, 2])

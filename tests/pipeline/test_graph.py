@@ -1,6 +1,7 @@
 import io
 import re
 from collections import Counter
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -37,8 +38,8 @@ def inputs(files, windows, size, flips):
     return files, starts, shapes, sizes, np.array(flips, dtype=np.int32)
 
 
-def train_pipe(batches, *, batch, threads=1):
-    return graph.build(graph.train_graph, iter(batches), placement=ON_CPU, batch=batch, threads=threads)
+def train_pipe(batches, *, batch, threads=1, placement=ON_CPU):
+    return graph.build(graph.train_graph, iter(batches), placement=placement, batch=batch, threads=threads)
 
 
 def as_pixels(images):
@@ -120,32 +121,64 @@ def test_a_damaged_image_is_an_error():
         graph.run(pipe, device=CPU)
 
 
+def laid_out(name, **options):
+    """How often a GPU graph has which operator on which device, and its serialised form."""
+    placement = Placement(operators="gpu", device_id=None, **options)  # laid out, but not started
+    own = {
+        "train_graph": {},
+        "train_graph with rand_ops": {"rand_ops": 2},
+        "eval_graph": {"interpolation": "bicubic"},
+    }
+    wanted = getattr(graph, name.partition(" ")[0])
+    pipe = wanted(iter([]), placement, **own[name], batch_size=4, num_threads=1, device_id=None)
+    layout = pipe.serialize()
+    specs = "".join(str(op.spec) for op in pipe._ops)
+    return Counter(re.findall(r"(?s)OpSpec for (\w+):.*?device: (\w+)", specs)), layout
+
+
+@pytest.mark.parametrize("window", ["roi", "crop"])
 @pytest.mark.parametrize("decoder", ["mixed", "cpu"])
 @pytest.mark.parametrize("name", ["train_graph", "eval_graph"])
-def test_the_gpu_graphs_are_well_placed(name, decoder):
-    placement = Placement(operators="gpu", decoder=decoder, device_id=None)  # laid out, but not started
-    pipe = getattr(graph, name)(iter([]), placement, batch_size=4, num_threads=1, device_id=None)
-    layout = pipe.serialize()
-    decode = b"decoders__ImageSlice" if name == "train_graph" else b"decoders__Image"
-    assert decode in layout
-    assert (b"mixed" in layout) == (decoder == "mixed")
-    assert b"Resize" in layout and b"gpu" in layout
-
-
-@pytest.mark.parametrize("decoder", ["mixed", "cpu"])
-def test_augmentation_of_the_gpu_graph_is_well_placed(decoder):
-    placement = Placement(operators="gpu", decoder=decoder, device_id=None)
-    pipe = graph.train_graph(iter([]), placement, rand_ops=2, batch_size=4, num_threads=1, device_id=None)
-    assert len(pipe.serialize()) > 100_000
-    placed = Counter(
-        re.findall(r"(?s)OpSpec for (\w+):.*?device: (\w+)", "".join(str(op.spec) for op in pipe._ops))
+def test_the_gpu_graphs_are_well_placed(name, decoder, window):
+    placed, layout = laid_out(name, decoder=decoder, window=window)
+    alone = name == "train_graph" and window == "roi"
+    assert placed["decoders__ImageSlice", decoder] == alone and placed["decoders__Image", decoder] == (
+        not alone
     )
-    assert placed["ExternalSource", "cpu"] == 8 and placed["decoders__ImageSlice", decoder] == 1
-    once = ["Equalize", "Filter", "Brightness", "Saturation", "Rotate"]
-    for name, times in {"WarpAffine": 2, "Slice": 2, **dict.fromkeys(once, 1)}.items():
-        assert placed[name, "gpu"] == 2 * times and placed[name, "cpu"] == 0, name
+    cut = name == "train_graph" and window == "crop"
+    assert placed["Slice", "gpu" if decoder == "mixed" else "cpu"] == cut  # where the image lies by then
+    assert placed["Resize", "gpu"] == placed["CropMirrorNormalize", "gpu"] == 1
+    assert (b"mixed" in layout) == (decoder == "mixed")
+
+
+@pytest.mark.parametrize("window", ["roi", "crop"])
+@pytest.mark.parametrize("decoder", ["mixed", "cpu"])
+def test_augmentation_of_the_gpu_graph_is_well_placed(decoder, window):
+    placed, layout = laid_out("train_graph with rand_ops", decoder=decoder, window=window)
+    assert len(layout) > 100_000
+    decode = "decoders__ImageSlice" if window == "roi" else "decoders__Image"
+    assert placed["ExternalSource", "cpu"] == 7 and placed[decode, decoder] == 1
+    cut = Counter({("Slice", "gpu" if decoder == "mixed" else "cpu"): window == "crop"})
+    once = ["Contrast", "Equalize", "Filter", "LookupTable", "Saturation", "WarpAffine", "reductions__Mean"]
+    for name, times in {"Slice": 2, **dict.fromkeys(once, 1)}.items():
+        assert placed[name, "gpu"] == 2 * times + cut[name, "gpu"], name
+        assert placed[name, "cpu"] == cut[name, "cpu"], name
     assert placed["Resize", "gpu"] == placed["CropMirrorNormalize", "gpu"] == 1
     assert not any("random" in name for name, _ in placed)
+
+
+@pytest.mark.parametrize(
+    ("mode", "form"), [("RGB", "JPEG"), ("L", "JPEG"), ("CMYK", "JPEG"), ("RGBA", "PNG")]
+)
+def test_a_window_cut_out_of_the_whole_image_is_the_window_alone(mode, form):
+    file = encoded(picture(150, 200, mode), form)
+    windows = [[10, 20, 100, 133], [0, 0, 150, 200], [31, 17, 30, 40], [149, 199, 1, 1]]
+    batch = inputs([file] * 4, windows, 64, [0, 1, 0, 1])
+    alone, cut = (
+        graph.run(train_pipe([batch], batch=4, placement=replace(ON_CPU, window=window)), device=CPU)
+        for window in ("roi", "crop")
+    )
+    assert torch.equal(alone, cut)
 
 
 def test_decoding_on_a_gpu_needs_one():
@@ -160,6 +193,29 @@ def test_a_gpu_run_decodes_where_it_is_told(decode, decoder):
     assert graph.place(torch.device("cuda", 3), decode=decode) == wanted
 
 
+MIXED, MIXED_CROP, BY_CPU = ("mixed", "roi"), ("mixed", "crop"), ("cpu", "roi")
+
+
+@pytest.mark.parametrize(
+    ("decode", "window", "wanted"),
+    [
+        ("auto", "auto", [MIXED, MIXED_CROP, BY_CPU]),
+        ("measure", "auto", [MIXED, MIXED_CROP, BY_CPU]),
+        ("gpu", "auto", [MIXED, MIXED_CROP]),
+        ("gpu", "crop", [MIXED_CROP]),
+        ("cpu", "auto", [BY_CPU]),
+        ("auto", "crop", [MIXED_CROP, ("cpu", "crop")]),
+    ],
+)
+def test_what_may_be_tried_comes_in_order(decode, window, wanted):
+    found = graph.placements(torch.device("cuda", 3), decode=decode, window=window)
+    assert [(each.decoder, each.window) for each in found] == wanted
+    assert all(each.operators == "gpu" and each.device == torch.device("cuda", 3) for each in found)
+    if decode != "gpu":
+        (only,) = graph.placements(CPU, decode=decode, window=window)
+        assert (only.decoder, only.window, only.device) == ("cpu", "crop" if window == "crop" else "roi", CPU)
+
+
 def test_threads_are_a_share_of_the_cores(monkeypatch):
     monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(20)))
     cuda = torch.device("cuda", 0)
@@ -169,14 +225,14 @@ def test_threads_are_a_share_of_the_cores(monkeypatch):
     assert graph.threads(7, device=CPU, processes=4) == graph.threads(7, device=cuda, processes=4) == 7
 
 
-def shown_for_evaluation(files, shapes, *, image_size, crop_ratio, **options):
+def shown_for_evaluation(files, shapes, *, image_size, crop_ratio, interpolation="bicubic"):
     """Pixels [B, S, S, 3] by the evaluation graph."""
     heights, widths = np.array(shapes).T
     starts, ends = central_windows(
         heights=heights, widths=widths, image_size=image_size, crop_ratio=crop_ratio
     )
     batch = files, starts, ends, np.full((len(files), 2), image_size, dtype=np.float32)
-    wanted = partial(graph.eval_graph, **options)
+    wanted = partial(graph.eval_graph, interpolation=interpolation)
     pipe = graph.build(wanted, iter([batch]), placement=ON_CPU, batch=len(files), threads=1)
     return as_pixels(graph.run(pipe, device=CPU))
 

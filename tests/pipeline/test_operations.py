@@ -7,7 +7,8 @@ import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
 from pipeline import graph, operations
-from pipeline.randaugment import OPERATIONS, PLAIN, SIGNED
+from pipeline.operands import operands
+from pipeline.randaugment import OPERATIONS, PLAIN, SIGNED, Draws
 from tests.pipeline.test_graph import CPU, ON_CPU, as_pixels, encoded, inputs, picture
 
 SIDE = 96
@@ -17,7 +18,7 @@ BINS = (0, 37, 83, 90, 100)
 def by_pillow(image, name, magnitude, sign):
     """The operation at a magnitude 0 .. 10 with timm's arguments."""
     level, signed = magnitude / 10, (-magnitude if sign else magnitude) / 10
-    fill = {"resample": Image.Resampling.BILINEAR, "fillcolor": (operations.FILL,) * 3}
+    fill = {"resample": Image.Resampling.BILINEAR, "fillcolor": operations.MEAN_COLOUR}
     factor = level * 1.8 + 0.1
     affine = {
         "shear-x": (1, -0.3 * signed, 0, 0, 1, 0),
@@ -51,9 +52,11 @@ def by_dali(image, drawn, *, count=1, flip=0, size=SIDE):
     base = inputs(
         [encoded(image)] * len(drawn), [[0, 0, *image.size[::-1]]] * len(drawn), size, [flip] * len(drawn)
     )
-    columns = (np.array(column, dtype=np.int32).reshape(-1, count) for column in zip(*drawn, strict=True))
+    columns = [np.array(column, dtype=np.int32).reshape(-1, count) for column in zip(*drawn, strict=True)]
+    draws = Draws(operations=columns[0], bins=columns[1], signs=columns[2])
+    taken = operands(draws, image_size=size)
     train = partial(graph.train_graph, rand_ops=count)
-    batches = iter([(*base, *columns)])
+    batches = iter([(*base, taken.forms, taken.numbers)])
     pipe = graph.build(train, batches, placement=ON_CPU, batch=len(drawn), threads=1)
     return as_pixels(graph.run(pipe, device=CPU))
 
@@ -123,8 +126,8 @@ def test_none_changes_nothing_and_two_are_applied_one_after_the_other(image):
     assert np.array_equal(first, second) and not np.array_equal(first, none)
     assert np.abs(inside - (255 - first)).max() < 0.01  # the fill is inverted, too
     corner = [pixels[0, 0] for pixels in (inside, outside)]
-    assert np.abs(corner[0] - (255 - operations.FILL)).max() < 0.01
-    assert np.abs(corner[1] - operations.FILL).max() < 0.01
+    assert np.abs(corner[0] - (255 - np.array(operations.MEAN_COLOUR))).max() < 0.01
+    assert np.abs(corner[1] - operations.MEAN_COLOUR).max() < 0.01
 
 
 def test_a_shift_is_a_share_of_the_size_it_is_shown_at(image):

@@ -1,7 +1,6 @@
 """Pillow's evaluation images, held against torchvision's rules in plain numbers and against DALI's images."""
 
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,10 +28,12 @@ def index(tmp_path):
     return open_index(draw_tree(tmp_path / "val"), say=lambda line: None)
 
 
-def show(module, index, *, rank=0, world_size=1, batch=5, size=32, crop_ratio=0.875, workers=2, ahead=4):
+def show(
+    module, index, *, rank=0, world_size=1, batch=5, size=32, crop_ratio=0.875, workers=2, ahead=4, **settings
+):
     return module.eval_batches(
         index,
-        evaluation=replace(Evaluation(), eval_batch=batch, crop_ratio=crop_ratio),
+        evaluation=Evaluation(eval_batch=batch, crop_ratio=crop_ratio, **settings),
         feeding=Feeding(workers=workers, ahead=ahead),
         rank=rank,
         world_size=world_size,
@@ -55,7 +56,8 @@ def test_the_window_is_that_of_resize_and_center_crop(height, width, size, crop_
     """On an image that has its own coordinates as colours, so that a shift of a pixel shows."""
     y, x = np.mgrid[:height, :width]
     pixels = np.stack([255 * y / height, 255 * x / width, 0 * x], axis=-1).round().astype(np.uint8)
-    crop = pillow.central_crop(encoded(Image.fromarray(pixels)), image_size=size, crop_ratio=crop_ratio)
+    evaluation = Evaluation(crop_ratio=crop_ratio)
+    crop = pillow.central_crop(encoded(Image.fromarray(pixels)), image_size=size, evaluation=evaluation)
     assert crop.shape == (size, size, 3) and crop.dtype == np.uint8
 
     short = int(size / crop_ratio)
@@ -73,11 +75,12 @@ def test_the_window_is_that_of_resize_and_center_crop(height, width, size, crop_
         assert abs(difference.mean()) < 0.3 * step + 0.5
 
 
+@pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
 @pytest.mark.parametrize(("size", "crop_ratio"), [(32, 0.875), (64, 1.0), (224, 0.875)])
-def test_dali_shows_the_same(index, size, crop_ratio):
+def test_dali_shows_the_same(index, size, crop_ratio, interpolation):
     """Odd sizes, portrait, grayscale, CMYK, palettes, transparency, and smaller than the crop."""
-    ours = list(show(pillow, index, size=size, crop_ratio=crop_ratio))
-    dalis = list(show(loader, index, size=size, crop_ratio=crop_ratio))
+    settings = {"size": size, "crop_ratio": crop_ratio, "interpolation": interpolation}
+    ours, dalis = (list(show(module, index, **settings)) for module in (pillow, loader))
     differences = []
     for a, b in zip(ours, dalis, strict=True):
         assert a.ids.tolist() == b.ids.tolist() and torch.equal(a.labels, b.labels)
@@ -86,6 +89,10 @@ def test_dali_shows_the_same(index, size, crop_ratio):
         differences.extend(levels.mean(dim=(1, 2, 3)).tolist())
     assert len(differences) == COUNT
     assert np.mean(differences) < 0.3 and max(differences) < 0.6
+    other = "bilinear" if interpolation == "bicubic" else "bicubic"
+    for module, shown in ((pillow, ours), (loader, dalis)):
+        others = next(iter(show(module, index, **settings | {"interpolation": other})))
+        assert not torch.equal(others.images, shown[0].images)
 
 
 def test_images_are_normalised_and_channels_last(index):
@@ -96,7 +103,7 @@ def test_images_are_normalised_and_channels_last(index):
     assert batch.weight.tolist() == [1] * 5
     levels = batch.images[2].permute(1, 2, 0).numpy() * np.array(STD) + np.array(MEAN)
     file = np.frombuffer(index.path(2).read_bytes(), dtype=np.uint8)
-    crop = pillow.central_crop(file, image_size=32, crop_ratio=0.875)
+    crop = pillow.central_crop(file, image_size=32, evaluation=Evaluation())
     assert np.abs(255 * levels - crop).max() < 1e-3
 
 
@@ -105,7 +112,7 @@ def test_images_are_not_rotated_by_exif():
     exif[0x0112] = 6
     image = picture(40, 60)
     plain, turned = encoded(image, "JPEG"), encoded(image, "JPEG", exif=exif)
-    crops = [pillow.central_crop(file, image_size=32, crop_ratio=0.875) for file in (plain, turned)]
+    crops = [pillow.central_crop(file, image_size=32, evaluation=Evaluation()) for file in (plain, turned)]
     assert plain.tobytes() != turned.tobytes() and np.array_equal(crops[0], crops[1])
 
 
@@ -148,4 +155,4 @@ def test_a_file_that_is_cut_off_is_pillows_error():
     for form in ("PNG", "JPEG"):
         file = encoded(picture(150, 200), form)
         with pytest.raises(OSError, match=r"(?i)truncated"):
-            pillow.central_crop(file[:-50], image_size=32, crop_ratio=0.875)
+            pillow.central_crop(file[:-50], image_size=32, evaluation=Evaluation())

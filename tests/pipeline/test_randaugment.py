@@ -89,8 +89,9 @@ def test_a_draw_depends_on_seed_epoch_and_image_alone():
         assert (draw(200).operations != other.operations).any(axis=1).mean() > 0.5
 
 
-def test_an_operation_reads_as_people_say_it():
-    assert randaugment.describe(0, 90, 1) == ""
-    assert randaugment.describe(1, 90, 1) == "auto-contrast"
-    assert randaugment.describe(4, 87, 1) == "rotate -8.7"
-    assert randaugment.describe(5, 91, 1) == "posterize 9.1"
+def test_operations_read_as_people_say_them():
+    drawn = [[0, 1, 4, 5], [90, 90, 87, 91], [1, 1, 1, 1]]
+    operations, bins, signs = (np.array([row, row[::-1]], dtype=np.int32) for row in drawn)
+    said = randaugment.Draws(operations=operations, bins=bins, signs=signs)
+    wanted = ["", "auto-contrast", "rotate -8.7", "posterize 9.1"]
+    assert randaugment.describe(said, 0) == wanted == randaugment.describe(said, 1)[::-1]
