@@ -133,8 +133,8 @@ def join(place: Place, *, timeout: timedelta = timedelta(minutes=10), recorder: 
 def record_collectives(folder: Path) -> str:
     """Has NCCL keep its last 2000 collectives, and write them to `folder` on a time-out.
 
-    Variables that are set already stay. torch 2.10 keeps none unless the second one is set; the dump's place
-    has the same name in 2.10 and 2.13 (FlightRecorder.hpp, ProcessGroupNCCL.hpp).
+    Variables that are set already stay. Up to torch 2.10 the number has to be said by an older name as well,
+    which later ones complain about (FlightRecorder.hpp, ProcessGroupNCCL.hpp).
 
     Returns:
         The files' path up to the rank's number. `python -m torch.distributed.flight_recorder.fr_trace` reads
@@ -142,7 +142,9 @@ def record_collectives(folder: Path) -> str:
     """
     folder.mkdir(parents=True, exist_ok=True)
     prefix = os.environ.setdefault("TORCH_FR_DUMP_TEMP_FILE", f"{folder.resolve()}/rank_")
-    os.environ.setdefault("TORCH_NCCL_TRACE_BUFFER_SIZE", "2000")
+    os.environ.setdefault("TORCH_FR_BUFFER_SIZE", "2000")
+    if tuple(int(part) for part in torch.__version__.split(".")[:2]) <= (2, 10):
+        os.environ.setdefault("TORCH_NCCL_TRACE_BUFFER_SIZE", "2000")
     os.environ.setdefault("TORCH_NCCL_DUMP_ON_TIMEOUT", "1")
     return prefix
 
