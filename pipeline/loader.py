@@ -17,7 +17,7 @@ from pipeline import erasing, graph, mixing
 from pipeline.batch import BadImage, Batch, labels_of
 from pipeline.config import Augmentation, Evaluation, Feeding
 from pipeline.index import Index
-from pipeline.plans import Plan, Share, eval_plans, train_plans
+from pipeline.plans import Plan, Share, eval_plans, in_groups, joined, train_plans
 from pipeline.reading import SoundReader
 from pipeline.rows import Choice, Inputs, Row, eval_choices, graph_inputs, replace_undecodable, train_choices
 from pipeline.storage import read_ahead
@@ -27,6 +27,7 @@ __all__ = ["Batch", "Share", "eval_batches", "train_batches"]
 Decoded = tuple[Plan, Tensor, tuple[BadImage, ...]]
 """A plan, its images [B, 3, H, W], and what could not be shown."""
 
+_TOGETHER = 128  # images in the graph at once: one after another its operators share them among the threads
 _READERS = 4  # a file's first byte takes long on a network file system, and several can be waited for at once
 
 
@@ -136,29 +137,32 @@ def _decode(
     """Yield the plans with their images, reading and decoding some batches ahead of the one yielded."""
     placement = graph.place(device, decode=feeding.decode, window=feeding.window)
     threads = graph.threads(feeding.workers, device=device, processes=processes)
+    most = max(batch, _TOGETHER)
     reader = SoundReader(index)
-    reading: deque[Plan] = deque()
-    decoding: deque[tuple[Plan, list[Row], Inputs]] = deque()
+    reading: deque[tuple[tuple[Plan, ...], Plan]] = deque()
+    decoding: deque[tuple[tuple[Plan, ...], Plan, list[Row], Inputs]] = deque()
     released: deque[object] = deque(maxlen=graph.DEPTH)  # a GPU may still read their bytes
 
     def places() -> Iterator[list[tuple[Plan, int]]]:
-        for plan in plans:
-            reading.append(plan)
-            yield [(plan, number) for number in range(len(plan.ids))]
+        for group in in_groups(plans, images=most):
+            reading.append((group, joined(group)))
+            whole = reading[-1][1]
+            yield [(whole, number) for number in range(len(whole.ids))]
 
     def begin(place: tuple[Plan, int]) -> Row:
         return Row(choices(*place), reader=reader)
 
     def inputs() -> graph.Inputs:
-        yield from [encoded for _, _, encoded in decoding]  # once more, where a graph has died with them
+        yield from [encoded for *_, encoded in decoding]  # once more, where a graph has died with them
         for rows in files:
-            plan = reading.popleft()
-            decoding.append((plan, rows, graph_inputs(plan, rows)))
-            yield decoding[-1][2]
+            group, whole = reading.popleft()
+            decoding.append((group, whole, rows, graph_inputs(whole, rows)))
+            yield decoding[-1][-1]
 
-    files = read_ahead(places(), depth=feeding.ahead, threads=_READERS, read=begin)
+    ahead = -(-feeding.ahead * batch // most)
+    files = read_ahead(places(), depth=ahead, threads=_READERS, read=begin)
     with closing(files), closing(reader):
-        pipe = graph.build(wanted, inputs(), placement=placement, batch=batch, threads=threads)
+        pipe = graph.build(wanted, inputs(), placement=placement, batch=most, threads=threads)
         while True:
             try:
                 images = graph.run(pipe, device=device)
@@ -168,16 +172,20 @@ def _decode(
                 del pipe  # it is dead, and its memory is needed
                 if not decoding:
                     raise
-                plan, rows, encoded = decoding[0]
+                group, whole, rows, encoded = decoding[0]
                 check = partial(_undecodable, wanted, placement=placement, device=device)
-                if not replace_undecodable(plan, rows, inputs=encoded, check=check):
+                if not replace_undecodable(whole, rows, inputs=encoded, check=check):
                     raise
-                decoding[0] = plan, rows, graph_inputs(plan, rows)
-                pipe = graph.build(wanted, inputs(), placement=placement, batch=batch, threads=threads)
+                decoding[0] = group, whole, rows, graph_inputs(whole, rows)
+                pipe = graph.build(wanted, inputs(), placement=placement, batch=most, threads=threads)
                 continue
-            plan, rows, _ = decoding[0]
+            group, _, rows, _ = decoding[0]
             released.append(decoding.popleft())
-            yield plan, images, tuple(bad for row in rows for bad in row.bad)
+            for plan in group:
+                count = len(plan.ids)
+                own, rows = rows[:count], rows[count:]
+                yield plan, images[:count], tuple(bad for row in own for bad in row.bad)
+                images = images[count:]
 
 
 def _undecodable(

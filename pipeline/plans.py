@@ -1,6 +1,6 @@
 """Which images make up a batch, and what is done to them: all that is known before a file is opened."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
@@ -57,6 +57,7 @@ class Plan:
 
     ids: NDArray[np.int64]
     inputs: tuple[NDArray[Any], ...]
+    image_size: int
     erased: NDArray[np.int64] = field(default_factory=lambda: np.empty((0, 6), dtype=np.int64))
     """[E, 6] rectangles of `erasing.boxes`."""
 
@@ -140,11 +141,11 @@ def sample_plan(
         taken = operands(augmented, image_size=image_size)
         inputs = (*inputs, taken.forms, taken.numbers)
     if not augmentation.erasing:
-        return Plan(ids=ids, inputs=inputs, epochs=epochs, drawn=augmented)
+        return Plan(ids=ids, inputs=inputs, image_size=image_size, epochs=epochs, drawn=augmented)
     erased = erasing.boxes(
         probability=augmentation.erasing, seed=seed, epochs=epochs, ids=ids, image_size=image_size
     )
-    return Plan(ids=ids, inputs=inputs, erased=erased, epochs=epochs, drawn=augmented)
+    return Plan(ids=ids, inputs=inputs, image_size=image_size, erased=erased, epochs=epochs, drawn=augmented)
 
 
 def eval_plans(
@@ -158,7 +159,31 @@ def eval_plans(
             image_size=image_size,
             crop_ratio=evaluation.crop_ratio,
         )
-        yield Plan(ids=ids, inputs=(starts, ends, _sizes(len(ids), image_size)))
+        yield Plan(ids=ids, inputs=(starts, ends, _sizes(len(ids), image_size)), image_size=image_size)
+
+
+def in_groups(plans: Iterator[Plan], *, images: int) -> Iterator[tuple[Plan, ...]]:
+    """Successive plans of one image size, as many as have `images` images together, one at least."""
+    group: list[Plan] = []
+    for plan in plans:
+        together = len(plan.ids) + sum(len(other.ids) for other in group)
+        if group and (together > images or plan.image_size != group[0].image_size):
+            yield tuple(group)
+            group = []
+        group.append(plan)
+    if group:
+        yield tuple(group)
+
+
+def joined(group: Sequence[Plan]) -> Plan:
+    """What the graph takes for a group at once; what is done to images behind it their own plans tell."""
+    return Plan(
+        ids=np.concatenate([plan.ids for plan in group]),
+        inputs=tuple(np.concatenate(values) for values in zip(*(plan.inputs for plan in group), strict=True)),
+        image_size=group[0].image_size,
+        step=group[0].step,
+        epochs=np.concatenate([plan.epochs for plan in group]),
+    )
 
 
 def _sizes(count: int, image_size: int) -> NDArray[np.float32]:

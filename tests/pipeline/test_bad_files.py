@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline import graph, pillow, reading
+from pipeline import graph, loader, pillow, reading
 from pipeline.agreement import Packing
 from pipeline.config import Augmentation, Feeding
 from pipeline.index import open_index
@@ -409,6 +409,7 @@ def test_reading_waits_for_data_that_is_gone_and_says_so_once(
     index, tmp_path, monkeypatch, capsys, left_behind
 ):
     monkeypatch.setattr(reading, "_WAITS", (0.05,))
+    monkeypatch.setattr(loader, "_TOGETHER", 1)  # else all files have been read by then
     clean = list(train(index))
     batches = train(index, ahead=1)
     found = [next(batches)]

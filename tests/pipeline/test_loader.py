@@ -10,10 +10,12 @@ import pytest
 import torch
 from PIL import Image
 
+from pipeline import loader
 from pipeline.config import Augmentation, Evaluation, Feeding
 from pipeline.graph import MEAN, STD
 from pipeline.index import open_index
 from pipeline.loader import Share, eval_batches, train_batches
+from pipeline.plans import Plan, in_groups, joined
 
 CPU = torch.device("cpu")
 ONE = Share(batch=8, micro_batch=8, rank=0, world_size=1)
@@ -135,6 +137,31 @@ def test_threads_and_read_ahead_change_nothing(index, mixup):
     one = list(train(index, mixup=mixup))
     other = list(train(index, mixup=mixup, workers=3, ahead=1))
     assert all(same(a, b) for a, b in zip(one, other, strict=True))
+
+
+@pytest.mark.parametrize("together", [1, 20, 1000])
+def test_how_many_are_decoded_together_changes_nothing(index, together, monkeypatch):
+    """The size changes twice, in the middle of what could be decoded together."""
+    options = {"mixup": 0.4, "size": lambda step: 32 if step // 2 != 1 else 48}
+    default = list(train(index, **options))
+    monkeypatch.setattr(loader, "_TOGETHER", together)
+    found = list(train(index, **options))
+    assert [batch.images.shape[-1] for batch in found] == [32, 32, 48, 48, 32, 32]
+    assert all(same(a, b) for a, b in zip(default, found, strict=True))
+    assert all(batch.images.is_contiguous(memory_format=torch.channels_last) for batch in found)
+
+
+def test_groups_are_whole_plans_of_one_size():
+    def plan(count, size):
+        return Plan(ids=np.arange(count), inputs=(np.arange(count),), image_size=size)
+
+    plans = [plan(3, 32), plan(3, 32), plan(3, 32), plan(9, 32), plan(1, 48), plan(1, 32), plan(7, 32)]
+    groups = list(in_groups(iter(plans), images=8))
+    assert [[len(plan.ids) for plan in group] for group in groups] == [[3, 3], [3], [9], [1], [1, 7]]
+    assert [plan for group in groups for plan in group] == plans
+    whole = joined(groups[0])
+    assert whole.ids.tolist() == whole.inputs[0].tolist() == [0, 1, 2, 0, 1, 2]
+    assert list(in_groups(iter([]), images=8)) == []
 
 
 @pytest.mark.parametrize("mixup", [0.0, 0.4])
