@@ -93,6 +93,8 @@ def _png(read: Read, head: bytes) -> tuple[int, int, int, int]:
     width, height = int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big")
     if max(width, height) >= 2**31:
         raise ValueError(f"its header says {height} x {width} pixels")
+    if head[24] not in (1, 2, 4, 8, 16):
+        raise ValueError(f"a PNG of {head[24]} bits to a sample")
     if head[25] not in _PNG_CHANNELS:
         raise ValueError(f"a PNG of the unknown colour type {head[25]}")
     return height, width, _PNG_CHANNELS[head[25]], _png_orientation(read, head)

@@ -46,9 +46,10 @@ def removed(path: Path) -> None:
 
 
 def rotten(path: Path) -> None:
-    """Only a decoder sees it."""
+    """Nonsense in place of the first table of Huffman codes: only a decoder sees it."""
     content = path.read_bytes()
-    path.write_bytes(content[:300] + bytes(len(content) - 350) + content[-50:])
+    table = content.index(b"\xff\xc4") + 5
+    path.write_bytes(content[:table] + b"\xff" * 16 + content[table + 16 :])
 
 
 HARM: dict[Callable[[Path], None], str] = {

@@ -6,10 +6,13 @@ import threading
 import time
 from collections import Counter
 from dataclasses import replace
+from io import BytesIO
 
 import numpy as np
 import pytest
 import torch
+from nvidia import nvimgcodec
+from PIL import Image
 
 from pipeline import graph, loader, pillow, reading
 from pipeline.agreement import Packing
@@ -55,8 +58,13 @@ def without_mark(content):
 
 
 def rotten(content):
-    """The head and the end mark are whole, and nothing between them: only a decoder sees it."""
-    return content[:200] + bytes(len(content) - 250) + content[-50:]
+    """Segments and chunks lead to the end mark, but what they hold is nonsense: only a decoder sees it, in a
+    JPEG's tables of Huffman codes or in a PNG's pixels."""
+    table = content.find(b"\xff\xc4")
+    if content[:2] == b"\xff\xd8":
+        return content[: table + 5] + b"\xff" * 16 + content[table + 21 :]
+    first = content.index(b"IDAT") + 4
+    return content[:first] + bytes(len(content) - first - 16) + content[-16:]
 
 
 def other_picture(content):
@@ -116,7 +124,7 @@ def test_the_end_mark_of_a_thumbnail_does_not_count():
     thumbnail = b"\xff\xda\0\0data\xff\xd9"
     head = b"\xff\xd8\xff\xe1" + (len(thumbnail) + 2).to_bytes(2, "big") + thumbnail
     frame = b"\xff\xc0\0\x0b\x08\0\x10\0\x20\x01\x01\x11\0"
-    body = head + frame + b"\xff\xda" + bytes(100)
+    body = head + frame + b"\xff\xda\0\x08" + bytes(100)
 
     def fault(content):
         return find_fault(np.frombuffer(content, np.uint8), size=len(content), height=16, width=32)
@@ -124,6 +132,42 @@ def test_the_end_mark_of_a_thumbnail_does_not_count():
     assert fault(body + b"\xff\xd9") is None
     assert fault(body + b"\xff\xd9" + b"after the end" * 20) is None
     assert fault(body) == "has no end mark: it is cut off"
+
+
+def unchained(content):
+    """Nothing but zeros from byte 200 on, up to the end mark."""
+    return content[:200] + bytes(len(content) - 250) + content[-50:]
+
+
+def test_a_broken_chain_is_found_before_a_decoder_sees_it(index):
+    """DALI 2.2 ends the process by SIGSEGV over one in a batch of 64 on two threads."""
+    share = Share(batch=64, micro_batch=64, rank=0, world_size=1)
+    bad = [numbered(index, JPEG), numbered(index, 13)]
+    for i in bad:
+        harm(index.path(i), unchained)
+        assert re.match("is no intact image: no JPEG marker at byte [0-9]+$", fault_of(index, i))
+    found = [found for batch in train(index, share=share, workers=2, steps=(0, 2)) for found in batch.bad]
+    assert {bad.id for bad in found} == set(bad)
+
+
+def test_what_is_sound_to_us_is_an_image_to_nvimagecodec():
+    """Random damage to the heads of drawn images; what we let pass must have a size in its eyes, too."""
+    rng, passed, kinds = np.random.default_rng(0), 0, []
+    for mode in ("RGB", "L"):
+        for form, options in (("JPEG", {}), ("JPEG", {"progressive": True}), ("PNG", {})):
+            out = BytesIO()
+            pixels = rng.integers(0, 255, (40, 50, 3), dtype=np.uint8)
+            Image.fromarray(pixels).convert(mode).save(out, form, **options)
+            kinds.append(np.frombuffer(out.getvalue(), np.uint8))
+    for k in range(1200):
+        content = kinds[k % len(kinds)].copy()
+        first = rng.integers(0, 700)
+        content[first : first + rng.integers(1, 40)] = rng.integers(0, 256)
+        if find_fault(content, size=len(content), height=40, width=50) is None:
+            seen = nvimgcodec.CodeStream(content.tobytes())
+            assert (seen.height, seen.width) == (40, 50)
+            passed += 1
+    assert 200 < passed < 1150
 
 
 @pytest.mark.parametrize(("height", "width"), [(60_000, 60_000), (5, 60_000)])

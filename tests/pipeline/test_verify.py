@@ -51,7 +51,10 @@ DAMAGED = {
         PNG[:33] + chunk(b"IDAT", zlib.compress(bytes(100))) + PNG[-12:],
         "cannot be decoded: image file is truncated",
     ),
-    "no scan.jpg": (JPEG[: JPEG.index(b"\xff\xda")] + JPEG[-2:], "cannot be decoded: "),
+    "no scan.jpg": (
+        JPEG[: JPEG.index(b"\xff\xda")] + JPEG[-2:],
+        "is no intact image: no JPEG marker at byte ",
+    ),
     "stretched.png": (
         PNG[:8] + chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 5000, 8, 2, 0, 0, 0)) + PNG[33:],
         "is 5000 x 1 pixels, which is absurd",
