@@ -7,10 +7,11 @@ import pytest
 
 from tests.launch.program import REPOSITORY
 
-pytestmark = pytest.mark.slow
 
-
-@pytest.mark.parametrize(("kills", "processes"), [(3, 1), (3, 2), (16, 3)])
+@pytest.mark.parametrize(
+    ("kills", "processes"),
+    [(2, 1), *(pytest.param(*more, marks=pytest.mark.slow) for more in ((3, 1), (3, 2), (16, 3)))],
+)
 def test_a_run_that_is_killed_again_and_again_ends_bit_identical(kills: int, processes: int) -> None:
     command = [sys.executable, REPOSITORY / "tests" / "chaos.py", "--kills", kills, "--processes", processes]
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=1500)
