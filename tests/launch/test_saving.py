@@ -136,7 +136,9 @@ def test_a_folder_that_vanishes(data: Path, tmp_path: Path) -> None:
         kept.rename(folder)  # a network folder that is there again
         before = saved_step(folder)
         until(lambda: saved_step(folder) > before)
-        shutil.rmtree(folder)
+        shutil.rmtree(
+            folder.rename(folder.with_name("deleted"))
+        )  # at once: with half of it left, the claim is lost
         failures = started.log.read_text().count("CHECKPOINT FAILED")
         until(lambda: started.log.read_text().count("CHECKPOINT FAILED") > failures)
         folder.mkdir()
