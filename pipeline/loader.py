@@ -64,14 +64,10 @@ def train_batches(
     table = erasing.noise(device) if augmentation.erasing else None
     mix = partial(mixing.mix, mixup=augmentation.mixup, cutmix=augmentation.cutmix, seed=seed)
 
-    def choices(plan: Plan, number: int) -> Iterator[Choice]:
-        size = image_size(plan.step)
-        return train_choices(plan, number, index=index, augmentation=augmentation, seed=seed, image_size=size)
-
     decoded = _decode(
         partial(graph.train_graph, rand_ops=augmentation.rand_ops),
         plans,
-        choices=choices,
+        choices=partial(train_choices, index=index, augmentation=augmentation, seed=seed),
         index=index,
         feeding=feeding,
         device=device,

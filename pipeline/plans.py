@@ -140,12 +140,13 @@ def sample_plan(
         )
         taken = operands(augmented, image_size=image_size)
         inputs = (*inputs, taken.forms, taken.numbers)
+    plan = Plan(ids=ids, inputs=inputs, image_size=image_size, epochs=epochs, drawn=augmented)
     if not augmentation.erasing:
-        return Plan(ids=ids, inputs=inputs, image_size=image_size, epochs=epochs, drawn=augmented)
+        return plan
     erased = erasing.boxes(
         probability=augmentation.erasing, seed=seed, epochs=epochs, ids=ids, image_size=image_size
     )
-    return Plan(ids=ids, inputs=inputs, image_size=image_size, erased=erased, epochs=epochs, drawn=augmented)
+    return replace(plan, erased=erased)
 
 
 def eval_plans(
@@ -181,7 +182,6 @@ def joined(group: Sequence[Plan]) -> Plan:
         ids=np.concatenate([plan.ids for plan in group]),
         inputs=tuple(np.concatenate(values) for values in zip(*(plan.inputs for plan in group), strict=True)),
         image_size=group[0].image_size,
-        step=group[0].step,
         epochs=np.concatenate([plan.epochs for plan in group]),
     )
 

@@ -98,7 +98,7 @@ def replace_undecodable(
 
 
 def train_choices(
-    plan: Plan, number: int, *, index: Index, augmentation: Augmentation, seed: int, image_size: int
+    plan: Plan, number: int, *, index: Index, augmentation: Augmentation, seed: int
 ) -> Iterator[Choice]:
     """Row `number`'s own image, then the others of its class, shuffled for this sample of this epoch.
 
@@ -117,7 +117,7 @@ def train_choices(
             seed=seed,
             epochs=epoch,
             ids=sample,
-            image_size=image_size,
+            image_size=plan.image_size,
             shown=mate[None],
         )
         yield Choice(int(mate), drawn.inputs)

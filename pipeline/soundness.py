@@ -26,7 +26,7 @@ def find_fault(encoded: np.ndarray, *, size: int, height: int, width: int) -> st
     """What is wrong with an image's bytes, uint8 [N], or None.
 
     `size` in bytes, `height` and `width` in pixels are those of the index, 0 x 0 of a file that had no header
-    then. Damage between head and end mark does not show here.
+    then. Damage inside segments, chunks and scans does not show here.
     """
     if len(encoded) != size:
         return f"has {len(encoded)} bytes, {size} when it was indexed"
