@@ -126,7 +126,8 @@ class Claim:
         if lost:
             raise Superseded(
                 f"another process has taken {self.folder} over, as this one gave no sign of life for more "
-                f"than {STALE:.0f} s; this one stops and writes nothing more. There is nothing to do"
+                f"than {STALE:.0f} s, or somebody has removed {self.file.name} from it; this one stops and "
+                "writes nothing more. If no other trains, the same command goes on"
             )
 
     def _is_lost(self) -> bool:

@@ -7,7 +7,7 @@ from contextlib import closing
 from launch.engine.ports import MicroBatch
 
 _ROUNDS = 2
-_AHEAD = 8  # batches that a turn has read, but not shown
+_AHEAD = 128  # batches, more than a turn has read and not shown
 
 
 def measure_rates(

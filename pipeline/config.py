@@ -107,7 +107,7 @@ class Feeding:
     """Decoding threads of each process; 0 shares the cores that the process may use."""
 
     ahead: int = field(default=4, metadata=OPERATION)
-    """Micro-batches whose files are read ahead of the decoder."""
+    """Micro-batches whose files are read ahead of the decoder, rounded up to what it takes at once."""
 
     max_bad: float = field(default=0.001, metadata=OPERATION)
     """Share of the training images that may prove bad before the run stops; above 0, one always may."""
