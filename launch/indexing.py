@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline.index import Index, find_index, open_index
-from pipeline.layout import check_layout, check_split
+from pipeline.layout import check_folder, check_layout, check_split
 from pipeline.progress import Progress
 from pipeline.scan import UnreadableFiles
 from pipeline.shards import is_packed
@@ -57,11 +57,7 @@ def find_splits(folder: Path) -> list[Path]:
     Raises:
         ValueError, FileNotFoundError: it is neither; the message names what there is and what to type.
     """
-    if not folder.exists():
-        above = next(parent for parent in folder.parents if parent.is_dir())
-        raise FileNotFoundError(f"no folder {folder}; what exists is {above}")
-    if not folder.is_dir():
-        raise ValueError(f"{folder} is a file; wanted: a folder that holds train/ and val/, or one of them")
+    check_folder(folder)
     names, _ = first_level(folder)
     if "train" in names and ("val" in names or _is_split(folder / "train")):  # else a class of that name
         _check_both(folder)

@@ -20,7 +20,7 @@ def check_layout(data: Path) -> None:
 
     val may lack classes of train, not the other way about.
     """
-    _check_folder(data)
+    check_folder(data)
     if not (data / "train").is_dir():
         raise ValueError(f"{data} has no folder train: {_instead(data)}")
     check_split(data / "train")
@@ -44,7 +44,7 @@ def class_names(split: Path) -> list[str]:
 
 def check_split(folder: Path) -> None:
     """Raise FileNotFoundError or ValueError unless `folder` holds class folders, or is a packed split."""
-    _check_folder(folder)
+    check_folder(folder)
     if is_packed(folder):
         return
     classes, others = first_level(folder)
@@ -79,13 +79,14 @@ def check_short_scan(folder: Path, classes: Sequence[str]) -> None:
     )
 
 
-def _check_folder(folder: Path) -> None:
+def check_folder(folder: Path) -> None:
+    """Raises FileNotFoundError or ValueError for what is no folder, with what is there."""
     if folder.is_dir():
         return
     if folder.exists():
-        raise ValueError(f"{folder} is a file; wanted: a folder of images")
+        raise ValueError(f"{folder} is a file; wanted: a folder that holds train/ and val/, or one of them")
     above = next(parent for parent in folder.absolute().parents if parent.is_dir())
-    raise FileNotFoundError(f"no folder {folder}; what exists is {above}")
+    raise FileNotFoundError(f"no folder {folder}; what exists is {above}; name the one that holds the images")
 
 
 def _instead(data: Path) -> str:

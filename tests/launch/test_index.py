@@ -273,7 +273,7 @@ def refused(*_: object, **__: object) -> None:
     raise PermissionError(13, "Permission denied", "/some/folder")
 
 
-@pytest.mark.parametrize("call", ["os.scandir", "pathlib.Path.exists"])
+@pytest.mark.parametrize("call", ["os.scandir", "pathlib.Path.is_dir"])
 def test_no_permission(
     call: str, data: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -616,9 +616,13 @@ LAYOUTS = {
     "nothing": (
         ["x/1.jpg"],
         "none/deep",
-        "no folder {0}/none/deep; what exists is {0}",
+        "no folder {0}/none/deep; what exists is {0}; name the one that holds the images",
     ),
-    "a file": (["file"], "file", "{0}/file is a file; wanted: a folder of images"),
+    "a file": (
+        ["file"],
+        "file",
+        "{0}/file is a file; wanted: a folder that holds train/ and val/, or one of them",
+    ),
     "train itself": (["train/a/1.jpg", "val/a/1.jpg"], "train", "{0}/train " + SPLIT),
     "val itself": (["train/a/1.jpg", "val/a/1.jpg"], "val", "{0}/val " + SPLIT),
     "one above": (
