@@ -1,0 +1,130 @@
+"""One node's part of a job under submitit, which keeps it on disk and calls it on each node.
+
+On the first node submitit's handler of SIGUSR2 calls `checkpoint` and queues the job again. Plain SIGTERM, which is
+all that some clusters send before they take a node, it lets pass, so that is answered here. No torch.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from launch.history import History
+from launch.requeue import Decision
+from launch.seat import Seat, find_seat
+from launch.trial import RunEnded, Trial
+
+if TYPE_CHECKING:
+    from submitit.core.utils import DelayedSubmission
+
+_PATIENCE = 60.0  # seconds that a node which has failed leaves the first one to say why
+
+
+@dataclass(kw_only=True)
+class NodeTask:
+    """What submitit pickles and calls.
+
+    Attributes:
+        checkout: the folder that holds slurm/ and launch/.
+        python: what runs torchrun.
+        folder: where the user stood; paths in the arguments are relative to it.
+        trainings: arguments of launch/train.py, one run after the other.
+        processes: per node.
+        devices: CUDA_VISIBLE_DEVICES where the job was submitted, for one on that machine.
+    """
+
+    checkout: str
+    python: str
+    folder: str
+    trainings: tuple[tuple[str, ...], ...]
+    processes: int
+    devices: str | None = None
+    trial: Trial | None = field(default=None, init=False, repr=False)
+    told: set[int] = field(default_factory=set, init=False, repr=False)
+
+    def one_each(self) -> list[NodeTask]:
+        """Returns a task for each of the trainings."""
+        return [replace(self, trainings=(training,)) for training in self.trainings]
+
+    def __call__(self) -> str:
+        """Trains; returns how this went.
+
+        Raises:
+            RunEnded: the job is over, though a run is not finished.
+            SystemExit: the job goes back into the queue.
+        """
+        seat = find_seat(os.environ)
+        for number in (signal.SIGTERM, signal.SIGUSR1):
+            signal.signal(number, self._ask)
+        ends: list[Decision] = []
+        for index, training in enumerate(self.trainings):
+            name = f"{seat.job}-{index}" if len(self.trainings) > 1 else seat.job
+            self.trial = Trial(seat=seat, history=History(seat.folder, name))
+            ends.append(self._train(self.trial, training))
+            if self.told:
+                break
+        failed = [end.reason for end in ends if end.code]
+        if failed:
+            if seat.node:
+                time.sleep(_PATIENCE)  # our end ends the first node's task, too
+            sys.tracebacklimit = 0  # submitit prints the traceback, which would tell the user nothing
+            raise RunEnded("; ".join(failed))
+        return ends[-1].reason
+
+    def checkpoint(self) -> DelayedSubmission | None:
+        """Asks the trainers to save and to stop, waits until they have, and returns the same job.
+
+        None where that is not to go on; submitit then raises an UncompletedJobError.
+        """
+        from submitit.core.utils import DelayedSubmission
+
+        assert self.trial is not None
+        self._ask(signal.SIGUSR2)
+        self.trial.wait()
+        again = self.trial.conclude(self.told).action == "requeue"
+        return DelayedSubmission(replace(self)) if again else None
+
+    def _train(self, trial: Trial, training: Sequence[str]) -> Decision:
+        """Makes one attempt at one run; on the first node, to what is decided of it."""
+        from submitit.core.utils import UncompletedJobError
+
+        queue_again = signal.getsignal(signal.SIGUSR2)
+        assert callable(queue_again)
+        if trial.begin():
+            trial.start(self._command(trial, training), folder=self.folder, environment=self._environment(trial.seat))
+            if self.told:  # when there was nobody to ask yet
+                trial.ask()
+            with suppress(UncompletedJobError):  # by submitit's handler, where `checkpoint` has returned None
+                trial.wait()
+                signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+        signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+        decision = trial.conclude(self.told)
+        if decision.action == "requeue":
+            trial.queue_again(lambda: queue_again(signal.SIGUSR2, None))
+        signal.signal(signal.SIGUSR2, queue_again)
+        return decision
+
+    def _command(self, trial: Trial, training: Sequence[str]) -> list[str]:
+        # What was moved aside at the first start is not to be moved aside at the next.
+        arguments = [word for word in training if word != "--fresh" or not trial.attempt]
+        world = (str(len(trial.seat.hosts)), str(self.processes), trial.seat.rendezvous, trial.id)
+        return ["bash", f"{self.checkout}/slurm/node.sh", self.python, *world, *arguments]
+
+    def _environment(self, seat: Seat) -> dict[str, str]:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("SUBMITIT_")}
+        if seat.local:  # submitit shows a task no GPU that it was not asked for
+            del environment["CUDA_VISIBLE_DEVICES"]
+            environment |= {} if self.devices is None else {"CUDA_VISIBLE_DEVICES": self.devices}
+        return environment
+
+    def _ask(self, number: int, frame: FrameType | None = None) -> None:
+        self.told.add(number)
+        if self.trial is not None:
+            self.trial.ask()

@@ -1,0 +1,134 @@
+"""One attempt at one run, as one node of a job sees it: a child that trains, and what follows its end. No torch."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from launch.history import History
+from launch.requeue import Decision
+from launch.seat import Seat, job_record, node_records
+
+
+class RunEnded(RuntimeError):
+    """The job is over, though its run is not finished; the message is for the user."""
+
+
+@dataclass(kw_only=True, slots=True)
+class Trial:
+    """The first node's decides for all.
+
+    Args:
+        seat: which node of which job.
+        history: the job's; all nodes know it, the first one writes it.
+        attempt: how many there were before.
+    """
+
+    seat: Seat
+    history: History
+    attempt: int = field(init=False)
+    child: subprocess.Popen[bytes] | None = field(default=None, init=False)
+    decision: Decision | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        if self.seat.attempt is not None:
+            self.attempt = self.seat.attempt
+        else:
+            self.attempt = self.history.endings[-1].attempt + 1 if self.history.endings else 0
+
+    @property
+    def first(self) -> bool:
+        """Whether this node decides."""
+        return self.seat.node == 0
+
+    @property
+    def id(self) -> str:
+        """Names this attempt among all of the cluster's jobs."""
+        return f"{self.seat.job}.{self.attempt}"
+
+    def begin(self) -> bool:
+        """Returns whether the attempt may start; where not, the decision says what becomes of the job."""
+        if self.first:
+            known = "" if self.seat.local else node_records()
+            decision = self.history.begin(self.attempt, nodes=self.seat.hosts, known=known)
+            if decision.action != "go":
+                self._settle(decision)
+        return self.decision is None
+
+    def start(self, command: Sequence[str], *, folder: str, environment: Mapping[str, str]) -> None:
+        """Starts the child."""
+        told = str(self.history.attempt_file(self.attempt))
+        self.child = subprocess.Popen(command, cwd=folder, env={**environment, "REXNET_ATTEMPT": told})
+
+    def ask(self) -> None:
+        """Asks the child to save and to stop, if there is one."""
+        if self.child is not None:
+            os.kill(self.child.pid, signal.SIGUSR1)
+
+    def wait(self) -> None:
+        """Returns when the child has ended. It stays as a zombie: a signal's handler may wait within a wait."""
+        if self.child is not None:
+            os.waitid(os.P_PID, self.child.pid, os.WEXITED | os.WNOWAIT)
+
+    def conclude(self, told: Collection[int]) -> Decision:
+        """Returns what becomes of the job now that the child has ended; the same whenever it is asked.
+
+        Args:
+            told: the signals that this node was sent.
+        """
+        if self.decision is not None:
+            return self.decision
+        assert self.child is not None
+        child, self.child = self.child, None
+        status = child.wait()
+        if not self.first:
+            reason = f"node {self.seat.node} ended with {status}"
+            self.decision = Decision(action="end", code=abs(status), reason=reason)
+            return self.decision
+        decision = self.history.end(status=abs(status), **self._signs(told))
+        self._say(f"ended: {self.history.endings[-1]} (exit code {status})")
+        return self._settle(decision)
+
+    def queue_again(self, way: Callable[[], object]) -> None:
+        """Puts the job back into the queue; the process ends with it.
+
+        Raises:
+            RunEnded: Slurm has refused.
+        """
+        try:
+            way()
+        except subprocess.SubprocessError as error:
+            raise RunEnded(
+                f"Slurm did not queue job {self.seat.job} again ({error}); the same command goes on from the last "
+                "checkpoint"
+            ) from None
+        finally:
+            if self.history.avoided and not self.seat.local:  # of a job that runs this cannot be changed
+                nodes = ",".join(self.history.avoided)
+                subprocess.run(["scontrol", "update", f"JobId={self.seat.job}", f"ExcNodeList={nodes}"])
+
+    def _signs(self, told: Collection[int]) -> dict[str, bool]:
+        """Returns what ended the child, as Slurm has it."""
+        if self.seat.local:
+            return {"terminated": signal.SIGTERM in told}
+        record = job_record(self.seat.job)
+        noted = record.get("PreemptTime", "")
+        preempted = noted[:1].isdigit() and noted >= record.get("StartTime", "")  # it may be an earlier attempt's
+        return {
+            "terminated": record.get("JobState", "RUNNING") != "RUNNING",
+            "preempted": preempted,
+            "warned": signal.SIGUSR2 in told and not preempted,
+        }
+
+    def _settle(self, decision: Decision) -> Decision:
+        self.decision = decision
+        self._say(f"{'' if decision.action == 'requeue' else 'not '}queued again: {decision.reason}")
+        if decision.avoid:
+            self._say(f"without {', '.join(decision.avoid)}, where too many attempts have failed")
+        return decision
+
+    def _say(self, line: str) -> None:
+        print(f"[job {self.seat.job}, attempt {self.attempt}] {line}", flush=True)
