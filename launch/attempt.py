@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,6 +35,7 @@ class Attempt:
         step: the last step trained.
         silent: nothing was attempted, so nothing is recorded.
         barred: the folder is another process's: nothing is written into it.
+        hosts: machines whose processes went missing.
         stop: whether this process has been told to stop.
     """
 
@@ -42,6 +43,7 @@ class Attempt:
     step: int | None = None
     state: str = "done"
     message: str = ""
+    hosts: Sequence[str] = ()
     silent: bool = False
     begun: bool = False
     barred: bool = False
@@ -55,7 +57,7 @@ class Attempt:
     def begin(self) -> None:
         """Records that the attempt has begun, so that one killed without a word is not taken for the last."""
         self.begun = True
-        self._write({"state": "fault", "message": _BEGUN, "step": None})
+        self._write(state="fault", message=_BEGUN, step=None)
 
     def record(self) -> None:
         """Writes attempt.json into the run's folder, or runs/ before it is known, and to $REXNET_ATTEMPT.
@@ -65,16 +67,20 @@ class Attempt:
         if self.begun and not self.barred and self.state == "fault" and not self.is_open():
             return
         self.recorded = True
-        self._write({"state": self.state, "message": self.message, "step": self.step})
+        self._write(state=self.state, message=self.message, step=self.step)
 
-    def give_up(self, message: str, *, step: int, progress: bool) -> None:
+    def give_up(self, message: str, *, hosts: Sequence[str], step: int, progress: bool) -> None:
         """Says and records that other ranks are missing, unless one of them has said why it ended.
 
         A run that got on is queued again; one that did not would not get on next time either.
+
+        Args:
+            hosts: machines of the missing ranks.
         """
         if self.is_open():
             print(f"{Path(sys.argv[0]).name}: {message}", file=sys.stderr)
             self.state, self.message, self.step = "requeue" if progress else "fault", message, step
+            self.hosts = hosts
             self.record()
 
     def is_open(self) -> bool:
@@ -89,7 +95,9 @@ class Attempt:
             self.message = "ended by a signal, at once; the same command goes on from the newest checkpoint"
             self.record()
 
-    def _write(self, content: Mapping[str, str | int | None]) -> None:
+    def _write(self, *, state: str, message: str, step: int | None) -> None:
+        folder = None if self.folder is None else str(self.folder.resolve())
+        content = {"state": state, "message": message, "step": step, "folder": folder, "hosts": [*self.hosts]}
         places = [] if self.barred else [(self.folder or Path("runs")) / _NAME]
         if wanted := os.environ.get("REXNET_ATTEMPT"):
             places.append(Path(wanted))

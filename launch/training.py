@@ -66,7 +66,9 @@ def train(command: Command, attempt: Attempt) -> None:
         session.world.watch(
             timeout=timedelta(minutes=command.run.keeping.timeout),
             stop=attempt.stop,
-            end=lambda message: attempt.give_up(message, step=state.step, progress=loop.progress),
+            end=lambda message, hosts: attempt.give_up(
+                message, hosts=hosts, step=state.step, progress=loop.progress
+            ),
         )
         attempt.stop.defer(say)
         ending = "fault"

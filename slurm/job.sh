@@ -74,10 +74,6 @@ done
 export REXNET_ATTEMPT=$folder/.slurm/${SLURM_CLUSTER_NAME:-cluster}-$job.$attempt.json
 rm -f "$REXNET_ATTEMPT"
 
-export PYTHONUNBUFFERED=1 # or the log lags behind
-export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
-export TORCH_CPP_LOG_LEVEL=${TORCH_CPP_LOG_LEVEL:-ERROR} # else a warning per connection, and more when nodes leave
-export NCCL_DEBUG=${NCCL_DEBUG:-WARN}
 # All of a node's share goes to its one torchrun, and Slurm refuses the other ways of saying so beside that.
 unset SLURM_CPUS_PER_GPU SLURM_CPUS_PER_TASK SLURM_NTASKS SLURM_NPROCS SLURM_NTASKS_PER_NODE SLURM_GPUS_PER_TASK
 
@@ -91,12 +87,8 @@ trap 'warned=1; say "Slurm wants the nodes back: the trainer is asked to save an
 launch=(
     srun --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 --cpus-per-task="$cpus"
     --kill-on-bad-exit=1
-    bash "$checkout/slurm/node.sh" "$python"
-    --nnodes="$SLURM_JOB_NUM_NODES" --nproc-per-node="$processes" --max-restarts=0
-    --rdzv-backend=c10d --rdzv-endpoint="$head:$port" --rdzv-id="$job.$attempt"
-    # Where a cluster signals torchrun itself, it passes the signal on and allows this time for the checkpoint.
-    --shutdown-timeout=120
-    "$checkout/launch/train.py" "$recipe" "${flags[@]}"
+    bash "$checkout/slurm/node.sh" "$python" "$SLURM_JOB_NUM_NODES" "$processes" "$head:$port" "$job.$attempt"
+    "$recipe" "${flags[@]}"
 )
 say "$recipe: $SLURM_JOB_NUM_NODES nodes ($SLURM_JOB_NODELIST) x $processes processes, $cpus CPUs per node," \
     "rendezvous $head:$port, $python, $checkout"

@@ -1,20 +1,43 @@
 #!/bin/bash
-# One node's part of a job: node.sh PYTHON [arguments of torchrun]. Starts torchrun, and when Slurm asks for the
-# nodes it asks the trainer's processes alone to save and to stop: they then end well, and so does torchrun.
-# A torchrun that is signalled itself ends as failed, however well its workers have ended.
+# One node's part of a run, whoever has started it:
+#   node.sh PYTHON NODES PROCESSES HOST:PORT RUN_ID [arguments of launch/train.py]
+# Starts torchrun with PROCESSES trainers. Asked for the node, by any of the signals below, it asks the trainers alone
+# to save and to stop: they then end well, and so does torchrun. A torchrun that is signalled itself ends as failed,
+# however well its workers have ended.
 set -uo pipefail
 
-# The first node serves the rendezvous and is told so: it need not recognise itself by its name.
-rendezvous=is_host=$((SLURM_NODEID == 0)),read_timeout=300
-(
-    trap '' USR1 # some clusters signal every process of a step, others its first alone
-    exec "$1" -m torch.distributed.run --rdzv-conf="$rendezvous" "${@:2}"
-) &
-torchrun=$!
+if (($# < 5)); then
+    echo "slurm/node.sh: wanted: node.sh PYTHON NODES PROCESSES HOST:PORT RUN_ID [arguments of launch/train.py]" >&2
+    exit 2
+fi
+checkout=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
+python=$1 nodes=$2 processes=$3 rendezvous=$4 run_id=$5
+arguments=("${@:6}")
 
-trap 'cat "/proc/$torchrun/task/"*/children 2>/dev/null | xargs -r kill -USR1' USR1 TERM
+export PYTHONUNBUFFERED=1 # or the log lags behind
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
+export TORCH_CPP_LOG_LEVEL=${TORCH_CPP_LOG_LEVEL:-ERROR} # else a warning per connection, and more when nodes leave
+export NCCL_DEBUG=${NCCL_DEBUG:-WARN}
+
+# The first node serves the rendezvous and is told so: it need not recognise itself by its name.
+role=is_host=$((${SLURM_NODEID:-0} == 0)),read_timeout=300
+torchrun=(
+    "$python" -m torch.distributed.run
+    --nnodes="$nodes" --nproc-per-node="$processes" --max-restarts=0
+    --rdzv-backend=c10d --rdzv-endpoint="$rendezvous" --rdzv-id="$run_id" --rdzv-conf="$role"
+    # Where a cluster signals torchrun itself, it passes the signal on and allows this time for the checkpoint.
+    --shutdown-timeout=120
+)
+
+(
+    trap '' USR1 USR2 # some clusters signal every process of a step, others its first alone
+    exec "${torchrun[@]}" "$checkout/launch/train.py" "${arguments[@]}"
+) &
+child=$!
+
+trap 'cat "/proc/$child/task/"*/children 2>/dev/null | xargs -r kill -USR1' USR1 USR2 TERM
 while :; do # a trapped signal ends `wait`, not torchrun
-    wait "$torchrun" && status=0 || status=$?
-    kill -0 "$torchrun" 2>/dev/null || break
+    wait "$child" && status=0 || status=$?
+    kill -0 "$child" 2>/dev/null || break
 done
 exit "$status"

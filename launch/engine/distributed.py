@@ -3,7 +3,7 @@
 import os
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -59,7 +59,9 @@ class World:
         """What the device calls itself."""
         return torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "CPU"
 
-    def watch(self, *, timeout: timedelta, stop: StopRequest, end: Callable[[str], None]) -> None:
+    def watch(
+        self, *, timeout: timedelta, stop: StopRequest, end: Callable[[str, Sequence[str]], None]
+    ) -> None:
         """From here on, ends the process when ranks have waited for each other too long, see `Pulse.arm`."""
         self.pulse.arm(
             timeout=timeout.total_seconds(), stop=stop, end=end, leave=lambda: write_recorded(self)

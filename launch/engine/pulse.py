@@ -13,6 +13,7 @@ from launch.engine.preemption import StopRequest
 
 _INTERVAL = 1.0  # seconds between two signs of life
 _SILENT = 5  # intervals without one
+End = Callable[[str, Sequence[str]], None]
 _DATA = "waiting for data"
 _DATA_SHARE = 0.8  # of the time-out that a rank may wait for data: it must end before others give it up
 
@@ -33,7 +34,7 @@ class Pulse:
         self._moved = time.monotonic()
         self._doing = "starting"
         self._count = 0
-        self._armed: tuple[float, StopRequest, Callable[[str], None], Callable[[], None]] | None = None
+        self._armed: tuple[float, StopRequest, End, Callable[[], None]] | None = None
         self._ending = threading.Lock()
         if len(hosts) > 1:
             self._sign()
@@ -52,15 +53,14 @@ class Pulse:
         yield
         self.note(before)
 
-    def arm(
-        self, *, timeout: float, stop: StopRequest, end: Callable[[str], None], leave: Callable[[], None]
-    ) -> None:
+    def arm(self, *, timeout: float, stop: StopRequest, end: End, leave: Callable[[], None]) -> None:
         """From here on, ends the process when this rank has not moved for `timeout` seconds.
 
         Waiting for data may take 0.8 of that.
 
         Args:
-            end: takes the sentence that says why, on the lowest rank that can say it.
+            end: takes the sentence that says why and the machines to blame, on the lowest rank that can say
+                it.
             leave: called before that on every rank.
         """
         self._moved = time.monotonic()
@@ -72,7 +72,7 @@ class Pulse:
         To be called when a collective has failed.
         """
         if self._armed is not None and len(self.hosts) > 1 and (missing := self._missing()):
-            self._end(missing, self._lost(missing))
+            self._end(missing, self._lost(missing), blamed=missing)
 
     def _work(self) -> None:
         while True:
@@ -95,12 +95,15 @@ class Pulse:
         if doing == _DATA and waited > _DATA_SHARE * timeout:
             ranks = [rank for rank, (_, theirs) in enumerate(self._signs()) if theirs == _DATA]
             others = [rank for rank in range(len(self.hosts)) if rank not in ranks]
-            self._end(others, self._starved(ranks, waited=waited, timeout=timeout))
+            self._end(
+                others, self._starved(ranks, waited=waited, timeout=timeout), blamed=ranks if others else ()
+            )
         elif waited > timeout:
             missing = self._missing()
-            self._end(missing, self._stalled(missing, waited=waited, timeout=timeout))
+            self._end(missing, self._stalled(missing, waited=waited, timeout=timeout), blamed=missing)
         elif stop.asked and waited > _SILENT * self.interval and (missing := self._missing()):
-            self._end(missing, self._lost(missing))  # a launcher that has lost a rank asks the others to stop
+            # A launcher that has lost a rank asks the others to stop.
+            self._end(missing, self._lost(missing), blamed=missing)
 
     def _signs(self) -> list[tuple[int, str]]:
         return [tuple(json.loads(self.store.get(f"pulse/{rank}"))) for rank in range(len(self.hosts))]
@@ -113,14 +116,14 @@ class Pulse:
             self._sign()
         return [r for r, (old, new) in enumerate(zip(before, self._signs(), strict=True)) if old[0] == new[0]]
 
-    def _end(self, silent: Sequence[int], message: str) -> None:
+    def _end(self, silent: Sequence[int], message: str, *, blamed: Sequence[int]) -> None:
         """Ends the process; of those that are not `silent`, the lowest rank says why."""
         assert self._armed is not None
         *_, end, leave = self._armed
         with self._ending:  # main thread and ours may both have come here
             leave()
             if self.rank == min(set(range(len(self.hosts))) - set(silent), default=self.rank):
-                end(message)
+                end(message, sorted({self.hosts[rank] for rank in blamed}))
             else:
                 time.sleep(_SILENT * self.interval)
             sys.stdout.flush()
