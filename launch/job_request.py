@@ -58,6 +58,9 @@ class JobRequest:
     time: str | None = None
     """Limit of one attempt: 24:00:00. A longer run goes on in the next."""
 
+    notice: int | None = None
+    """Seconds before that limit at which the run is asked to save and to stop; Slurm may ask a minute earlier."""
+
     partition: str | None = None
     """The partition, as the site names it."""
 
@@ -77,7 +80,7 @@ class JobRequest:
     """Further options of sbatch, without their dashes: --sbatch mail-type=END nice=100."""
 
     def __post_init__(self) -> None:
-        for name in ("nodes", "processes", "at_once", "cpus_per_gpu"):
+        for name in ("nodes", "processes", "at_once", "cpus_per_gpu", "notice"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name.replace('_', '-')} is {value}, but must be at least 1")
@@ -89,7 +92,7 @@ class JobRequest:
             if option.startswith("-") or option.partition("=")[0] in ("array", "output", "error", "signal"):
                 raise ValueError(
                     f"--sbatch {option}: wanted an option of sbatch without its dashes, as in mail-type=END, "
-                    "and not array, output, error or signal, which are set here"
+                    "and none of array, output, error and signal, which are set here (see --notice)"
                 )
 
     @property
@@ -108,6 +111,8 @@ class JobRequest:
         )
         values = {name.replace("_", "-"): getattr(self, name) for name in named}
         options: dict[str, str | bool] = {k: str(v) for k, v in values.items() if v is not None}
+        if self.notice is not None:
+            options["signal"] = f"@{self.notice}"
         for option in self.sbatch:
             name, equals, value = option.partition("=")
             options[name] = value if equals else True

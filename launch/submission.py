@@ -100,8 +100,7 @@ def submit_to_slurm(
         array_parallelism=at_once or len(tasks),
         wckey=None,
         setup=_SETUP,
-        # The first task decides what follows, also after another one's fault.
-        srun_args=["--kill-on-bad-exit=0"],
+        srun_args=["--kill-on-bad-exit=1"],
         additional_parameters=further,
     )
     words = io.StringIO()
@@ -110,7 +109,8 @@ def submit_to_slurm(
             with redirect_stderr(words):  # submitit prints what sbatch says, and raises it
                 jobs = executor.submit_array(list(tasks))
         except submitit.core.utils.FailedJobError as error:
-            raise ValueError(f"Slurm refuses the job: {' '.join(str(error).split())}") from None
+            said = "; ".join(line.removeprefix("sbatch: error: ") for line in str(error).splitlines())
+            raise ValueError(f"Slurm refuses the job: {said}") from None
     return [Job(id=job.job_id, log=job.paths.stdout) for job in jobs]
 
 
@@ -132,11 +132,15 @@ def _environment_of_a_login(options: Mapping[str, object]) -> Iterator[None]:
     """Hides a surrounding job's variables, and sbatch's own where the batch file says the same: they would win."""
     hidden = {variable_of(name) for name in (*options, *_SET_HERE)}
     hidden |= {name for name in os.environ if name.startswith(_OF_A_JOB) and name not in _KEPT}
-    kept = {name: os.environ.pop(name) for name in hidden if name in os.environ}
+    before = dict(os.environ)
+    for name in hidden:
+        os.environ.pop(name, None)
+    os.environ.setdefault("SUBMITIT_LOG_LEVEL", "CRITICAL")  # each of its lines comes twice; ours say what happens
     try:
         yield
     finally:
-        os.environ.update(kept)
+        os.environ.clear()
+        os.environ.update(before)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -60,6 +61,8 @@ class Trial:
 
     def start(self, command: Sequence[str], *, folder: str, environment: Mapping[str, str]) -> None:
         """Starts the child."""
+        if self.first:
+            self._say(f"{', '.join(self.seat.hosts)}: {shlex.join(command)}")
         told = str(self.history.attempt_file(self.attempt))
         self.child = subprocess.Popen(command, cwd=folder, env={**environment, "REXNET_ATTEMPT": told})
 

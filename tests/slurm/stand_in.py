@@ -2,7 +2,7 @@
 
 `stand_in.py RECIPE --out FOLDER --plan PLAN [--steps N] [more]`. Plans: train (counts steps; saves and stops
 when signalled), user-error, fault, silent (ends well without a word), deaf-fault (never ready; in the second
-attempt a fault).
+attempt a fault). Where real flags alone may be given, STAND_IN_PLAN and STAND_IN_STEPS say the same.
 """
 
 import json
@@ -15,7 +15,8 @@ from pathlib import Path
 
 
 def value(flag: str, default: str = "") -> str:
-    return sys.argv[sys.argv.index(flag) + 1] if flag in sys.argv else default
+    told = os.environ.get(f"STAND_IN_{flag.removeprefix('--').upper()}", default)
+    return sys.argv[sys.argv.index(flag) + 1] if flag in sys.argv else told
 
 
 out, plan, last = Path(value("--out")), value("--plan", "train"), int(value("--steps", "1"))
