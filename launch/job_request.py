@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
@@ -59,7 +58,7 @@ class JobRequest:
     """Limit of one attempt: 24:00:00. A longer run goes on in the next."""
 
     notice: int | None = None
-    """Seconds before that limit at which the run is asked to save and to stop; Slurm may ask a minute earlier."""
+    """Seconds before that limit at which the run is asked to save and stop; it may be a minute more."""
 
     partition: str | None = None
     """The partition, as the site names it."""
@@ -180,11 +179,6 @@ def find_trainings(request: JobRequest, flags: Sequence[str]) -> list[Training] 
     if out is not None and len(trainings) > 1:
         raise UsageError(f"--out {out} is one folder, but there are {len(trainings)} runs; leave it out")
     return trainings
-
-
-def run_name(training: Training) -> str:
-    """Returns the run's folder as far as it is known before the data is."""
-    return str(training.command.run.out or Path("runs") / f"{training.recipe}-...")
 
 
 def _words(text: str, *, flag: str, example: str) -> list[str]:

@@ -1,6 +1,6 @@
 """One node's part of a job under submitit, which keeps it on disk and calls it on each node.
 
-On the first node submitit's handler of SIGUSR2 calls `checkpoint` and queues the job again. Plain SIGTERM, which is
+On the first node submitit's handler of SIGUSR2 calls `checkpoint` and queues the job again. Plain SIGTERM,
 all that some clusters send before they take a node, it lets pass, so that is answered here. No torch.
 """
 
@@ -98,7 +98,9 @@ class NodeTask:
         queue_again = signal.getsignal(signal.SIGUSR2)
         assert callable(queue_again)
         if trial.begin():
-            trial.start(self._command(trial, training), folder=self.folder, environment=self._environment(trial.seat))
+            trial.start(
+                self._command(trial, training), folder=self.folder, environment=self._environment(trial.seat)
+            )
             if self.told:  # when there was nobody to ask yet
                 trial.ask()
             with suppress(UncompletedJobError):  # by submitit's handler, where `checkpoint` has returned None

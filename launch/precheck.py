@@ -39,8 +39,8 @@ def find_identity(run: Run, data: Path, *, machines: int) -> str | None:
     """Returns the run's identity if the data set has an index already.
 
     Raises:
-        ValueError, FileNotFoundError: it is not laid out as it must be, or several machines would have to wait
-            until one has read all of it.
+        ValueError, FileNotFoundError: it is not laid out as it must be, or several machines would have to
+            wait until one has read all of it.
     """
     check_layout(data)
     missing = [split for split in (data / "train", data / "val") if _find(split) is None]

@@ -1,4 +1,4 @@
-"""What a job asks Slurm for: the #SBATCH lines of its recipe's script, and what the user puts in their place."""
+"""What a job asks Slurm for: the #SBATCH lines of its recipe's script, and what users put in their place."""
 
 from __future__ import annotations
 
@@ -56,18 +56,20 @@ class Resources:
 def find_resources(
     request: JobRequest, recipes: Sequence[str], *, scripts: Path, environment: Mapping[str, str]
 ) -> Resources:
-    """Returns what the request names, else what `environment` says in sbatch's own variables, else the script's.
+    """Returns what the request names, else what sbatch's own variables say, else what the script does.
 
     Args:
         recipes: of one job, or of the jobs of one array, which all get the same.
         scripts: the folder slurm/.
 
     Raises:
-        ValueError: the recipes' scripts differ in what nobody has named.
+        ValueError: the recipes' scripts differ in what nobody has named, or a number or a time is none.
     """
     named = request.options()
     named = request.options()
-    names = {*read_script(scripts, recipes[0]), "partition", "account", "qos", "constraint", *named} - {*_OURS}
+    names = {*read_script(scripts, recipes[0]), "partition", "account", "qos", "constraint", *named} - {
+        *_OURS
+    }
     given = {name: environment[variable_of(name)] for name in names if environment.get(variable_of(name))}
     found: dict[str, dict[str, str | bool]] = {
         recipe: {**read_script(scripts, recipe), **given, **named} for recipe in recipes
@@ -78,10 +80,12 @@ def find_resources(
         if differing:
             flags = " ".join(f"--{name} {first[name]}" for name in differing)
             raise ValueError(
-                f"{recipes[0]} and {recipe} have other resources ({', '.join(differing)}), but the jobs of an "
-                f"array have the same: name them, as in {flags}, or submit these two by themselves"
+                f"{recipes[0]} and {recipe} have other resources ({', '.join(differing)}), but the jobs of "
+                f"an array have the same: name them, as in {flags}, or submit these two by themselves"
             )
-    return Resources(first)
+    resources = Resources(first)
+    _ = resources.nodes, resources.gpus_per_node, resources.minutes
+    return resources
 
 
 def read_script(scripts: Path, recipe: str) -> dict[str, str | bool]:
@@ -119,5 +123,5 @@ def minutes_of(time: str) -> int:
 
 def _number(text: str, *, of: str) -> int:
     if not re.fullmatch(r"[1-9]\d*", text):
-        raise ValueError(f"{of} is {text}, but must be a number: --{of} 2")
+        raise ValueError(f"{of} is {text}, but must be a number, as the batch is laid over it: --{of} 2")
     return int(text)

@@ -25,12 +25,12 @@ _SET_HERE = ("output", "error", "open-mode", "signal", "job-name", "array")
 _OF_A_JOB = ("SLURM_", "SLURMD_", "SRUN_", "SUBMITIT_")
 _KEPT = ("SLURM_CONF", "SLURM_CLUSTERS", "SUBMITIT_LOG_LEVEL")
 
-# All of a node's share goes to its one task, and Slurm refuses the other ways of saying so beside that. The node
-# with the fewest CPUs decides, as one step asks for the same of each: "40(x2),36" -> 36.
+# All of a node's share goes to its one task, and Slurm refuses the other ways of saying so beside that. The
+# node with the fewest CPUs decides, as one step asks for the same of each: "40(x2),36" -> 36.
 _SETUP = [
     "unset SLURM_CPUS_PER_GPU SLURM_CPUS_PER_TASK SLURM_NTASKS SLURM_NPROCS SLURM_GPUS_PER_TASK",
-    """SRUN_CPUS_PER_TASK=$(tr , '\\n' <<<"$SLURM_JOB_CPUS_PER_NODE" | cut -d'(' -f1 | sort -n | sed -n 1p)""",
-    "export SRUN_CPUS_PER_TASK",
+    r"""cpus=$(tr , '\n' <<<"$SLURM_JOB_CPUS_PER_NODE" | cut -d'(' -f1 | sort -n | sed -n 1p)""",
+    "export SRUN_CPUS_PER_TASK=$cpus",
 ]
 
 
@@ -56,8 +56,8 @@ def check_slurm(recipe: str) -> None:
     missing = [name for name in ("sbatch", "srun", "scontrol") if shutil.which(name) is None]
     if missing:
         raise ValueError(
-            f"there is no Slurm here (no {', '.join(missing)} on the PATH): submit from a login node, or train on "
-            f"this machine: python launch/submit.py {recipe} --cluster local"
+            f"there is no Slurm here (no {', '.join(missing)} on the PATH): submit from a login node, or "
+            f"train on this machine: python launch/submit.py {recipe} --cluster local"
         )
 
 
@@ -85,6 +85,7 @@ def submit_to_slurm(
         ValueError: Slurm refuses; the message holds its words.
     """
     import submitit
+    from submitit.core.utils import FailedJobError
 
     executor = submitit.SlurmExecutor(
         folder=folder, max_num_timeout=_ENDLESS, python=shlex.quote(tasks[0].python)
@@ -108,7 +109,7 @@ def submit_to_slurm(
         try:
             with redirect_stderr(words):  # submitit prints what sbatch says, and raises it
                 jobs = executor.submit_array(list(tasks))
-        except submitit.core.utils.FailedJobError as error:
+        except FailedJobError as error:
             said = "; ".join(line.removeprefix("sbatch: error: ") for line in str(error).splitlines())
             raise ValueError(f"Slurm refuses the job: {said}") from None
     return [Job(id=job.job_id, log=job.paths.stdout) for job in jobs]
@@ -129,13 +130,15 @@ def start_here(task: NodeTask, *, folder: Path) -> Job:
 
 @contextmanager
 def _environment_of_a_login(options: Mapping[str, object]) -> Iterator[None]:
-    """Hides a surrounding job's variables, and sbatch's own where the batch file says the same: they would win."""
+    """Hides a surrounding job's variables, and those of sbatch that would overrule the batch file."""
     hidden = {variable_of(name) for name in (*options, *_SET_HERE)}
     hidden |= {name for name in os.environ if name.startswith(_OF_A_JOB) and name not in _KEPT}
     before = dict(os.environ)
     for name in hidden:
         os.environ.pop(name, None)
-    os.environ.setdefault("SUBMITIT_LOG_LEVEL", "CRITICAL")  # each of its lines comes twice; ours say what happens
+    os.environ.setdefault(
+        "SUBMITIT_LOG_LEVEL", "CRITICAL"
+    )  # each of its lines comes twice; ours say what happens
     try:
         yield
     finally:

@@ -34,7 +34,7 @@ class Checked:
 
 
 def submit(request: JobRequest, trainings: Sequence[Training]) -> None:
-    """Submits the trainings, or starts them here, and prints job ids, folders, how to follow and how to cancel.
+    """Submits the trainings, or starts them here, and prints job ids, folders, how to follow and to cancel.
 
     Raises:
         ValueError, FileNotFoundError: something the user can mend; then nothing has been submitted.
@@ -115,7 +115,9 @@ def find_python(environment: Mapping[str, str]) -> str:
         return sys.executable
     python = Path(folder) / "bin" / "python"
     if not os.access(python, os.X_OK):
-        raise ValueError(f"ENV={folder} has no bin/python; give the folder of a virtual environment, or unset it")
+        raise ValueError(
+            f"ENV={folder} has no bin/python; give the folder of a virtual environment, or unset it"
+        )
     return str(python)
 
 
@@ -126,7 +128,7 @@ def _flags(settings: Mapping[str, str | bool]) -> list[str]:
 def _tell_slurm(jobs: Sequence[Job], checked: Sequence[Checked]) -> None:
     for job, one in zip(jobs, checked, strict=True):
         print(f"job {job.id}: {shlex.join(one.training.arguments)}")
-        print(f"  run folder  {one.folder}")
+        print(f"  run folder  {_known(one.folder)}")
         print(f"  log         {job.log}")
         print(f"  follow      tail -F {shlex.quote(str(job.log))}")
     number = jobs[0].id.partition("_")[0]
@@ -137,6 +139,10 @@ def _tell_slurm(jobs: Sequence[Job], checked: Sequence[Checked]) -> None:
 def _tell_local(job: Job, checked: Sequence[Checked]) -> None:
     print(f"started here as process {job.id}:")
     for one in checked:
-        print(f"  {shlex.join(one.training.arguments)}\n  run folder  {one.folder}")
+        print(f"  {shlex.join(one.training.arguments)}\n  run folder  {_known(one.folder)}")
     print(f"  log         {job.log}\nfollow  tail -F {shlex.quote(str(job.log))}")
     print(f"cancel  kill {job.id}    (it saves first; the same command goes on)")
+
+
+def _known(folder: str) -> str:
+    return f"{folder}   (the log names it when the data has been indexed)" if "..." in folder else folder

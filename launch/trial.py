@@ -1,4 +1,4 @@
-"""One attempt at one run, as one node of a job sees it: a child that trains, and what follows its end. No torch."""
+"""One attempt at one run, as one node of a job sees it: a child that trains, and what follows. No torch."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Trial:
             os.kill(self.child.pid, signal.SIGUSR1)
 
     def wait(self) -> None:
-        """Returns when the child has ended. It stays as a zombie: a signal's handler may wait within a wait."""
+        """Returns when the child has ended. It stays a zombie, for a signal may bring a wait within a wait."""
         if self.child is not None:
             os.waitid(os.P_PID, self.child.pid, os.WEXITED | os.WNOWAIT)
 
@@ -105,8 +105,8 @@ class Trial:
             way()
         except subprocess.SubprocessError as error:
             raise RunEnded(
-                f"Slurm did not queue job {self.seat.job} again ({error}); the same command goes on from the last "
-                "checkpoint"
+                f"Slurm did not queue job {self.seat.job} again ({error}); the same command goes on "
+                "from the last checkpoint"
             ) from None
         finally:
             if self.history.avoided and not self.seat.local:  # of a job that runs this cannot be changed
@@ -119,7 +119,9 @@ class Trial:
             return {"terminated": signal.SIGTERM in told}
         record = job_record(self.seat.job)
         noted = record.get("PreemptTime", "")
-        preempted = noted[:1].isdigit() and noted >= record.get("StartTime", "")  # it may be an earlier attempt's
+        preempted = noted[:1].isdigit() and noted >= record.get(
+            "StartTime", ""
+        )  # it may be an earlier attempt's
         return {
             "terminated": record.get("JobState", "RUNNING") != "RUNNING",
             "preempted": preempted,

@@ -2,7 +2,7 @@
 
 `stand_in.py RECIPE --out FOLDER --plan PLAN [--steps N] [more]`. Plans: train (counts steps; saves and stops
 when signalled), user-error, fault, silent (ends well without a word), deaf-fault (never ready; in the second
-attempt a fault). Where real flags alone may be given, STAND_IN_PLAN and STAND_IN_STEPS say the same.
+attempt a fault). STAND_IN_PLAN, STAND_IN_STEPS and STAND_IN_OUT say the same where only real flags are taken.
 """
 
 import json

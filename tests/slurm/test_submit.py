@@ -1,6 +1,5 @@
 """launch/submit.py on the test cluster; what is about Slurm alone has a stand-in for the trainer."""
 
-import json
 import re
 import shutil
 import stat
@@ -79,7 +78,9 @@ def test_two_nodes_one_world_and_a_private_folder(
     assert f"[job {number}, attempt 0] ended: done, step 1" in text
     assert "Traceback" not in text
     # What was said is where it is, and nobody else may look.
-    assert f"cancel  scancel {number}" in printed and f"tail -F '{log}'" in printed.replace(str(log), f"'{log}'")
+    assert f"cancel  scancel {number}" in printed and f"tail -F '{log}'" in printed.replace(
+        str(log), f"'{log}'"
+    )
     folder = log.parent
     assert folder.parent == home / ".submitit"
     assert {stat.S_IMODE(path.stat().st_mode) for path in (folder, folder.parent)} == {0o700}
@@ -98,8 +99,8 @@ TRAINED = ("--epochs", "20", "--batch", "8", "--micro-batch", "4", "--image-size
 def test_interrupted_it_ends_with_the_weights_of_an_uninterrupted_run(
     cluster: Cluster, real_checkout: Path, user: dict[str, str], tmp_path: Path
 ) -> None:
-    """The trainer itself on two nodes, over gloo: once to the end, once preempted by SIGTERM alone and, in its
-    second attempt, sent submitit's own signal."""
+    """The trainer itself on two nodes, over gloo: once to the end, once preempted by SIGTERM alone and, in
+    its second attempt, sent submitit's own signal."""
     user |= {"DATA": str(make(tmp_path / "set", train=60, val=20))}
     words = ("rexnet_1.0", "--processes", "1", "--", *TRAINED, "--log-every", "5", "--out")
     (number,), (log,), printed = submit(cluster, real_checkout, *words, "whole", cwd=tmp_path, env=user)
@@ -197,7 +198,10 @@ def test_cancelled_it_is_not_queued_again(
 def test_ends_of_its_own_are_final(
     cluster: Cluster, stand_in: Path, user: dict[str, str], tmp_path: Path
 ) -> None:
-    for plan, word in (("user-error", "ended: user-error, no such folder"), ("fault", "ended: fault, step 3, it broke")):
+    for plan, word in (
+        ("user-error", "ended: user-error, no such folder"),
+        ("fault", "ended: fault, step 3, it broke"),
+    ):
         (number,), (log,), _ = submit(
             *(cluster, stand_in, *TWO, "--", *SPLIT, "--out", str(tmp_path / plan)),
             cwd=tmp_path,
@@ -229,3 +233,28 @@ def test_an_array_trains_each_width_with_each_seed(
             assert time.monotonic() < deadline, log
             time.sleep(0.3)
         assert f"[job {numbers[0]}_{index}, attempt 0]" in log.read_text()
+
+
+@pytest.mark.slow
+def test_a_lost_node_costs_the_time_since_the_last_checkpoint(
+    cluster: Cluster, stand_in: Path, user: dict[str, str], tmp_path: Path
+) -> None:
+    """Slurm starts the job again by itself, so nobody has decided that."""
+    out = tmp_path / "out"
+    (number,), (log,), _ = submit(
+        *(cluster, stand_in, *TWO, "--", *SPLIT, "--out", str(out)),
+        cwd=tmp_path,
+        env=user | {"STAND_IN_STEPS": "900"},
+    )
+    for rank in range(2):
+        until(out / f"attempt0-rank{rank}.ready", cluster, number)
+    cluster.kill(2)
+    try:
+        cluster.wait(number, ("PENDING", "COMPLETING"), seconds=90)
+    finally:
+        cluster.revive(2)
+    for rank in range(2):
+        (out / f"step-rank{rank}").write_text("890")
+    record = cluster.finish(number, seconds=240)
+    assert (record["JobState"], record["Restarts"]) == ("COMPLETED", "1"), log.read_text()
+    assert f"[job {number}, attempt 1] ended: done, step 900" in log.read_text()
