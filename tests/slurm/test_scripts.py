@@ -10,7 +10,7 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[2]
 WIDTHS = ("1.0", "1.3", "1.5", "2.0", "2.2", "3.0")
 SCRIPTS = [REPOSITORY / "slurm" / f"rexnet_{width}.sh" for width in WIDTHS]
-SHELL = [*SCRIPTS, REPOSITORY / "slurm" / "job.sh", *sorted((REPOSITORY / "tests" / "cluster").glob("*.sh"))]
+SHELL = sorted([*(REPOSITORY / "slurm").glob("*.sh"), *(REPOSITORY / "tests" / "cluster").glob("*.sh")])
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
