@@ -50,9 +50,9 @@ if [[ -f $site ]]; then
     while IFS= read -r line || [[ $line ]]; do
         number=$((number + 1))
         if [[ $line =~ ^[[:space:]]*(export[[:space:]]+)?([A-Za-z_][A-Za-z0-9_]*)= ]]; then
-            check_name "${BASH_REMATCH[2]}" "$number"
-            [[ ${BASH_REMATCH[1]} ]] ||
-                fail "$site, line $number: ${BASH_REMATCH[2]} does not reach the job without the word export before it"
+            export=${BASH_REMATCH[1]} name=${BASH_REMATCH[2]}
+            check_name "$name" "$number"
+            [[ $export ]] || fail "$site, line $number: $name does not reach the job without the word export before it"
         fi
     done <"$site"
     # shellcheck source=/dev/null

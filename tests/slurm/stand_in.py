@@ -2,8 +2,8 @@
 
 `stand_in.py RECIPE --out FOLDER --plan PLAN [--steps N] [more]`. Plans: train (counts steps; saves and stops
 when signalled), user-error, fault, silent (ends well without a word), deaf-fault (never ready; in the second
-attempt a fault), idle (asks for more, but gets nowhere), bad-node (gets on by a step, then misses the processes
-of node2, if that is among the nodes).
+attempt a fault), idle (asks for more, but gets nowhere), bad-node (gets on by a step, then misses node2, if
+that is among the nodes).
 """
 
 import json
