@@ -53,12 +53,19 @@ def read_arguments(
 
 def out_of(arguments: Sequence[str]) -> Path | None:
     """Returns the --out of arguments that could not be understood otherwise."""
+    out = value_of("--out", arguments)
+    return None if out is None else Path(out)
+
+
+def value_of(flag: str, arguments: Sequence[str]) -> str | None:
+    """Returns what a flag of arguments that were not read says, as it would be read: the last one counts."""
+    value = None
     for i, argument in enumerate(arguments):
-        if argument == "--out" and i + 1 < len(arguments):
-            return Path(arguments[i + 1])
-        if argument.startswith("--out="):
-            return Path(argument.removeprefix("--out="))
-    return None
+        if argument == flag and i + 1 < len(arguments):
+            value = arguments[i + 1]
+        elif argument.startswith(f"{flag}="):
+            value = argument.removeprefix(f"{flag}=")
+    return value
 
 
 def _sentence(text: str, *, program: str) -> str:

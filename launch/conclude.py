@@ -1,8 +1,9 @@
 """For batch scripts: notes that an attempt of a job begins or has ended, and prints what follows.
 
-`conclude.py FOLDER JOB begin ATTEMPT NODES`, with `scontrol -o show node` on its standard input, and
-`conclude.py FOLDER JOB end STATUS [terminated] [preempted] [warned]`. Prints a line each: the action (go,
-requeue or end), the job's exit code, nodes to avoid, the reason, and how the last attempt ended.
+`conclude.py FOLDER JOB begin ATTEMPT NODES` and `conclude.py FOLDER JOB end STATUS [SIGN ...]`, both with
+what `scontrol -o show node` says on standard input. Prints a line each: the action (go, requeue or end), the
+job's exit code, nodes to avoid, the reason, how the last attempt ended, and what brings its W&B run to the
+server.
 """
 
 import sys
@@ -12,7 +13,7 @@ if __name__ == "__main__":  # run as a file: put the repository, not launch/, fi
     here = Path(__file__).resolve().parent
     sys.path[:] = [str(here.parent), *(p for p in sys.path if Path(p).resolve() != here)]
 
-from launch.history import History
+from launch.history import SIGNS, History, Sign, sync_command
 
 
 def main(argv: list[str]) -> int:
@@ -21,10 +22,11 @@ def main(argv: list[str]) -> int:
     if what == "begin":
         decision = history.begin(int(rest[0]), nodes=rest[1].split(","), known=sys.stdin.read())
     else:
-        signs = {name: name in rest[1:] for name in ("terminated", "preempted", "warned")}
-        decision = history.end(status=int(rest[0]), **signs)
-    lines = (decision.action, str(decision.code), ",".join(decision.avoid), decision.reason)
-    print(*lines, str(history.endings[-1]), sep="\n")
+        signs: list[Sign] = [sign for sign in SIGNS if sign in rest[1:]]
+        decision = history.end(status=int(rest[0]), signs=signs, known=sys.stdin.read())
+    last = history.endings[-1]
+    decided = (decision.action, decision.code, ",".join(decision.avoid), decision.reason)
+    print(*decided, last, sync_command(last), sep="\n")
     return 0
 
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from launch.folder import write_json
 from launch.requeue import Decision, Ending, decide, resume
+
+Sign = Literal["terminated", "restarted", "preempted", "warned"]
+SIGNS: tuple[Sign, ...] = get_args(Sign)
 
 _GONE = ("DOWN", "NOT_RESPONDING", "FAIL")
 _CHECKPOINTS = ("last.pt", "previous.pt")
@@ -58,8 +62,7 @@ class History:
         elif self.endings and (self.endings[-1].terminated or not self.endings[-1].over):
             last = self.endings.pop()
             last = last if last.over else self._told(last)
-            blamed = last.blamed or _lost(last, known)
-            self.endings.append(replace(last, over=True, restarted=True, blamed=blamed))
+            self.endings.append(_restarted(last, known=known))
         decision = resume(self.endings, nodes=nodes, avoided=self.avoided)
         self.attempt_file(attempt).unlink(missing_ok=True)
         if decision.action == "go":
@@ -68,14 +71,16 @@ class History:
             self.endings.append(Ending(attempt=attempt, nodes=tuple(nodes), began=began, over=False))
         return self._keep(decision)
 
-    def end(
-        self, *, status: int, terminated: bool = False, preempted: bool = False, warned: bool = False
-    ) -> Decision:
-        """Notes how the last attempt has ended, and returns what follows."""
-        told = self._told(self.endings.pop())
-        self.endings.append(
-            replace(told, over=True, status=status, terminated=terminated, preempted=preempted, warned=warned)
-        )
+    def end(self, *, status: int, signs: Collection[Sign] = (), known: str = "") -> Decision:
+        """Notes how the last attempt has ended, and returns what follows.
+
+        Args:
+            status: exit code of what started the trainer.
+            signs: what else is known, see `Ending`.
+            known: as for `begin`.
+        """
+        told = replace(self._told(self.endings.pop()), status=status, **{sign: True for sign in signs})
+        self.endings.append(_restarted(told, known=known) if told.restarted else told)
         return self._keep(decide(self.endings, avoided=self.avoided))
 
     def _told(self, ending: Ending) -> Ending:
@@ -91,10 +96,12 @@ class History:
         advanced = later and (step is not None if saved is None else saved > ending.began)
         return replace(
             ending,
+            over=True,
             state=told.get("state", ""),
             step=step,
             message=" ".join(str(told.get("message", "")).split()),
             blamed=tuple(host for host in hosts if host in ending.nodes),
+            folder=told.get("folder"),
             advanced=advanced,
         )
 
@@ -111,9 +118,22 @@ class History:
         write_json(self.file, {"endings": endings, "avoided": self.avoided})
 
 
+def sync_command(ending: Ending) -> str:
+    """Returns what brings the offline pieces of a run's W&B run to the server, empty where there are none."""
+    pieces = Path(ending.folder or "") / "wandb"
+    if ending.folder is None or not ending.over or not any(pieces.glob("offline-run-*")):
+        return ""
+    return f"wandb sync {shlex.quote(str(pieces))}/offline-run-*"
+
+
 def _ending(entry: dict[str, Any]) -> Ending:
     lists = {name: tuple(entry[name]) for name in ("nodes", "blamed")}
     return Ending(**{**entry, **lists})
+
+
+def _restarted(ending: Ending, *, known: str) -> Ending:
+    """Returns the ending of an attempt after which Slurm has started the job again by itself."""
+    return replace(ending, restarted=True, blamed=ending.blamed or _lost(ending, known))
 
 
 def _newest(folder: str | None) -> float | None:

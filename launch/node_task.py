@@ -60,7 +60,26 @@ class NodeTask:
             RunEnded: the job is over, though a run is not finished.
             SystemExit: the job goes back into the queue.
         """
-        seat = find_seat(os.environ)
+        try:
+            return self._train_all(find_seat(os.environ))
+        except RunEnded:
+            sys.tracebacklimit = 0  # submitit prints the traceback, which would tell the user nothing
+            raise
+
+    def checkpoint(self) -> DelayedSubmission | None:
+        """Asks the trainers to save and to stop, waits until they have, and returns the same job.
+
+        None where that is not to go on; submitit then raises an UncompletedJobError.
+        """
+        from submitit.core.utils import DelayedSubmission
+
+        assert self.trial is not None
+        self._ask(signal.SIGUSR2)
+        self.trial.wait()
+        self.trial.conclude(self.told)
+        return DelayedSubmission(replace(self)) if self.trial.again else None
+
+    def _train_all(self, seat: Seat) -> str:
         for number in (signal.SIGTERM, signal.SIGUSR1):
             signal.signal(number, self._ask)
         ends: list[Decision] = []
@@ -74,22 +93,8 @@ class NodeTask:
         if failed:
             if seat.node:
                 time.sleep(_PATIENCE)  # our end ends the first node's task, too
-            sys.tracebacklimit = 0  # submitit prints the traceback, which would tell the user nothing
             raise RunEnded("; ".join(failed))
         return ends[-1].reason
-
-    def checkpoint(self) -> DelayedSubmission | None:
-        """Asks the trainers to save and to stop, waits until they have, and returns the same job.
-
-        None where that is not to go on; submitit then raises an UncompletedJobError.
-        """
-        from submitit.core.utils import DelayedSubmission
-
-        assert self.trial is not None
-        self._ask(signal.SIGUSR2)
-        self.trial.wait()
-        again = self.trial.conclude(self.told).action == "requeue"
-        return DelayedSubmission(replace(self)) if again else None
 
     def _train(self, trial: Trial, training: Sequence[str]) -> Decision:
         """Makes one attempt at one run; on the first node, to what is decided of it."""

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -56,6 +57,8 @@ def open_data(run: Run, *, machines: int = 1, say: Say) -> Data:
     if run.data is None:
         say(_DEMO)
     folder = demo_folder(say=say) if run.data is None else run.data.expanduser()
+    if run.data is not None and (copy := os.environ.get("REXNET_STAGED")):
+        folder = Path(copy)  # the same images on this machine's own disk, by launch/stage.py
     train, val = open_splits(folder, machines=machines, say=say)
     return Data(train=train, val=val)
 

@@ -13,6 +13,8 @@ MOST_IDLE = 2
 MOST_FAILED = 3
 """Attempts that failed on one node after which the job avoids it."""
 
+_TIME = "time was up before the trainer could save; allow more with sbatch --time"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ending:
@@ -26,6 +28,7 @@ class Ending:
         state: `done`, `requeue`, `user-error` or `fault`, as attempt.json says; empty where the trainer said
             nothing.
         step: the last step that the trainer speaks of.
+        folder: the run's folder, where the trainer has told it.
         advanced: whether the attempt has written a checkpoint of a later step than any before it.
         blamed: the nodes it failed on, where that is known.
         status: exit code of what started the trainer.
@@ -43,6 +46,7 @@ class Ending:
     state: str = ""
     step: int | None = None
     message: str = ""
+    folder: str | None = None
     advanced: bool = False
     blamed: tuple[str, ...] = ()
     status: int = 0
@@ -86,7 +90,9 @@ def decide(endings: Sequence[Ending], *, avoided: Sequence[str] = ()) -> Decisio
     if last.state == "user-error":
         return Decision(action="end", code=2, reason="there is something to change first, see above")
     if last.terminated and not last.restarted:
-        return Decision(action="end", code=1, reason="the job was ended from outside")
+        return Decision(
+            action="end", code=1, reason=_TIME if last.warned else "the job was ended from outside"
+        )
     if last.restarted:
         why = "Slurm has started the job again" + (
             f", as {_named(last.blamed)} failed" if last.blamed else ""
@@ -97,11 +103,7 @@ def decide(endings: Sequence[Ending], *, avoided: Sequence[str] = ()) -> Decisio
     elif last.preempted:
         why = "preempted before the trainer could save"
     elif last.warned:
-        return Decision(
-            action="end",
-            code=last.status or 1,
-            reason="time was up before the trainer could save; allow more with sbatch --time",
-        )
+        return Decision(action="end", code=last.status or 1, reason=_TIME)
     elif last.state == "fault":
         return Decision(action="end", code=last.status or 1, reason="it would end so again")
     else:

@@ -63,17 +63,6 @@ def find_seat(environment: Mapping[str, str]) -> Seat:
     )
 
 
-def job_record(job: str) -> dict[str, str]:
-    """Returns what Slurm has noted about a job; nothing where it does not answer."""
-    shown = subprocess.run(["scontrol", "-o", "show", "job", job], capture_output=True, text=True).stdout
-    return dict(re.findall(r"(\S+?)=(\S*)", shown))
-
-
-def node_records() -> str:
-    """Returns what Slurm says of its nodes, a line each."""
-    return subprocess.run(["scontrol", "-o", "show", "node"], capture_output=True, text=True).stdout
-
-
 def _address(name: str) -> str:
     """Returns the host's name, or its address where only Slurm knows that name."""
     try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import io
 import os
-import shlex
 import shutil
 import signal
 import tempfile
@@ -87,9 +86,7 @@ def submit_to_slurm(
     import submitit
     from submitit.core.utils import FailedJobError
 
-    executor = submitit.SlurmExecutor(
-        folder=folder, max_num_timeout=_ENDLESS, python=shlex.quote(tasks[0].python)
-    )
+    executor = submitit.SlurmExecutor(folder=folder, max_num_timeout=_ENDLESS)
     further = {k: v for k, v in resources.settings().items() if k not in ("nodes", "ntasks-per-node")}
     executor.update_parameters(
         job_name=name,
@@ -119,9 +116,7 @@ def start_here(task: NodeTask, *, folder: Path) -> Job:
     """Starts a task on this machine, in the background; it goes on when the terminal is closed."""
     import submitit
 
-    executor = submitit.LocalExecutor(
-        folder=folder, max_num_timeout=_ENDLESS, python=shlex.quote(task.python)
-    )
+    executor = submitit.LocalExecutor(folder=folder, max_num_timeout=_ENDLESS)
     executor.update_parameters(timeout_min=_ENDLESS, stderr_to_stdout=True)
     with _environment_of_a_login({}), _folder(task.checkout), _detached():
         job = executor.submit(task)

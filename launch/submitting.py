@@ -105,16 +105,16 @@ def count_processes(request: JobRequest, resources: Resources, *, environment: M
 
 
 def find_python(environment: Mapping[str, str]) -> str:
-    """Returns the Python of $ENV, as the batch scripts do, else this one.
+    """Returns the Python that trains: $ENV's or that of the image $CONTAINER, as for a script, or this.
 
     Raises:
         ValueError: there is none.
     """
-    folder = environment.get("ENV", "")
+    folder, image = environment.get("ENV", ""), environment.get("CONTAINER")
     if not folder or Path(folder).is_file():  # Environment Modules names a file of its own so
-        return sys.executable
+        return "python" if image else sys.executable
     python = Path(folder) / "bin" / "python"
-    if not os.access(python, os.X_OK):
+    if not image and not os.access(python, os.X_OK):
         raise ValueError(
             f"ENV={folder} has no bin/python; give the folder of a virtual environment, or unset it"
         )

@@ -6,12 +6,14 @@ import os
 import shlex
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from launch.history import History
+from launch.history import History, Sign, sync_command
 from launch.requeue import Decision
-from launch.seat import Seat, job_record, node_records
+from launch.seat import Seat
+from launch.slurm_record import exclude, job_signs, node_records
 
 
 class RunEnded(RuntimeError):
@@ -33,6 +35,7 @@ class Trial:
     attempt: int = field(init=False)
     child: subprocess.Popen[bytes] | None = field(default=None, init=False)
     decision: Decision | None = field(default=None, init=False)
+    restarted: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         if self.seat.attempt is not None:
@@ -72,7 +75,7 @@ class Trial:
             os.kill(self.child.pid, signal.SIGUSR1)
 
     def wait(self) -> None:
-        """Returns when the child has ended. It stays a zombie, for a signal may bring a wait within a wait."""
+        """Returns when the child has ended. It stays a zombie, as a signal may make this wait twice."""
         if self.child is not None:
             os.waitid(os.P_PID, self.child.pid, os.WEXITED | os.WNOWAIT)
 
@@ -91,48 +94,56 @@ class Trial:
             reason = f"node {self.seat.node} ended with {status}"
             self.decision = Decision(action="end", code=abs(status), reason=reason)
             return self.decision
-        decision = self.history.end(status=abs(status), **self._signs(told))
+        signs: list[Sign] = ["terminated"] if self.seat.local and signal.SIGTERM in told else []
+        known = ""
+        if not self.seat.local:
+            signs, known = job_signs(self.seat.job, attempt=self.attempt), node_records()
+        if signal.SIGUSR2 in told and "preempted" not in signs:
+            signs.append("warned")
+        self.restarted = "restarted" in signs
+        decision = self.history.end(status=abs(status), signs=signs, known=known)
         self._say(f"ended: {self.history.endings[-1]} (exit code {status})")
         return self._settle(decision)
 
+    @property
+    def again(self) -> bool:
+        """Whether the job is to be queued again, and Slurm has not done so by itself."""
+        assert self.decision is not None
+        return self.decision.action == "requeue" and not self.restarted
+
     def queue_again(self, way: Callable[[], object]) -> None:
-        """Puts the job back into the queue; the process ends with it.
+        """Ends the process, with the job back in the queue.
+
+        Args:
+            way: puts it there.
 
         Raises:
             RunEnded: Slurm has refused.
         """
+        assert self.decision is not None and self.decision.action == "requeue"
         try:
-            way()
+            if self.again:
+                way()
+            sys.exit(1)
         except subprocess.SubprocessError as error:
             raise RunEnded(
                 f"Slurm did not queue job {self.seat.job} again ({error}); the same command goes on "
                 "from the last checkpoint"
             ) from None
         finally:
-            if self.history.avoided and not self.seat.local:  # of a job that runs this cannot be changed
-                nodes = ",".join(self.history.avoided)
-                subprocess.run(["scontrol", "update", f"JobId={self.seat.job}", f"ExcNodeList={nodes}"])
-
-    def _signs(self, told: Collection[int]) -> dict[str, bool]:
-        """Returns what ended the child, as Slurm has it."""
-        if self.seat.local:
-            return {"terminated": signal.SIGTERM in told}
-        record = job_record(self.seat.job)
-        noted = record.get("PreemptTime", "")
-        preempted = noted[:1].isdigit() and noted >= record.get(
-            "StartTime", ""
-        )  # it may be an earlier attempt's
-        return {
-            "terminated": record.get("JobState", "RUNNING") != "RUNNING",
-            "preempted": preempted,
-            "warned": signal.SIGUSR2 in told and not preempted,
-        }
+            if self.decision.avoid:  # of a job that runs this could not be changed
+                exclude(self.seat.job, self.decision.avoid)
 
     def _settle(self, decision: Decision) -> Decision:
         self.decision = decision
         self._say(f"{'' if decision.action == 'requeue' else 'not '}queued again: {decision.reason}")
         if decision.avoid:
-            self._say(f"without {', '.join(decision.avoid)}, where too many attempts have failed")
+            self._say(
+                f"without {', '.join(decision.avoid)} from now on: three attempts failed there. "
+                f"Undo with: scontrol update JobId={self.seat.job} ExcNodeList="
+            )
+        if sync := sync_command(self.history.endings[-1]):
+            self._say(f"W&B, where there is internet: {sync}")
         return decision
 
     def _say(self, line: str) -> None:

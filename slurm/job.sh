@@ -1,7 +1,7 @@
 #!/bin/bash
-# The part that all recipes share: job.sh RECIPE [flags of launch/train.py], inside a Slurm job.
-# Starts one torchrun per node, and afterwards decides whether the job is queued again.
-# Reads DATA (the data set), ENV (folder of a virtual environment), PROCESSES (per node; default: its GPUs).
+# The part that all recipes share: job.sh RECIPE [flags of launch/train.py], inside a Slurm job. Starts one torchrun
+# per node, and afterwards decides whether the job is queued again. On a login node it submits the recipe's script.
+# Reads DATA, ENV, CONTAINER, STAGE, IFNAME and PROCESSES: see site.example.
 set -euo pipefail
 
 checkout=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
@@ -13,8 +13,7 @@ fail() {
     exit 2
 }
 
-[[ ${SLURM_JOB_ID:-} && ${SLURM_JOB_NODELIST:-} ]] || fail "no Slurm job here. Submit with: sbatch slurm/$recipe.sh" \
-    "--data DIR. On one machine without Slurm: torchrun --nproc-per-node=gpu launch/train.py $recipe --data DIR"
+[[ ${SLURM_JOB_ID:-} && ${SLURM_JOB_NODELIST:-} ]] || exec bash "$checkout/slurm/submit.sh" "$recipe" ${flags[@]+"${flags[@]}"}
 
 attempt=${SLURM_RESTART_COUNT:-0}
 job=$SLURM_JOB_ID
@@ -37,14 +36,19 @@ if [[ -f ${ENV:-} ]]; then # not meant for us: the POSIX shell's variable of tha
 fi
 if [[ ${ENV:-} ]]; then
     python=$ENV/bin/python
-    [[ -x $python ]] || fail "ENV=$ENV has no bin/python; give the folder of a virtual environment"
+    [[ -x $python || ${CONTAINER:-} ]] || fail "ENV=$ENV has no bin/python; give the folder of a virtual environment"
+elif [[ ${CONTAINER:-} ]]; then
+    python=python # the image's
 elif [[ -x $checkout/.venv/bin/python ]]; then
     python=$checkout/.venv/bin/python
 else
     python=$(command -v python || command -v python3) ||
         fail "no python: make $checkout/.venv, or name a virtual environment's folder in ENV, or load a module"
 fi
-"$python" -c 'import importlib.util as u, sys; sys.exit(u.find_spec("torch") is None)' ||
+program() { # program NAME ARGUMENTS...: python launch/NAME.py
+    bash "$checkout/slurm/inside.sh" "$python" "$checkout/launch/$1.py" "${@:2}"
+}
+bash "$checkout/slurm/inside.sh" "$python" -c 'import importlib.util as u, sys; sys.exit(u.find_spec("torch") is None)' ||
     fail "$python has no torch: install into it, or name another virtual environment's folder in ENV"
 
 if [[ ${DATA:-} && " ${flags[*]-} " != *" --data"[\ =]* ]]; then
@@ -58,7 +62,8 @@ processes=${PROCESSES:-${SLURM_GPUS_ON_NODE:-}}
 # The node with the fewest CPUs decides, as one step asks for the same of each: "40(x2),36" -> 36.
 cpus=$(tr , '\n' <<<"$SLURM_JOB_CPUS_PER_NODE" | cut -d'(' -f1 | sort -n | sed -n 1p)
 
-head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | sed -n 1p)
+nodes=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | paste -sd,)
+head=${nodes%%,*}
 if ! getent hosts "$head" >/dev/null; then # Slurm may know a node by a name that DNS does not have
     head=$(scontrol -o show node "$head" | grep -o ' NodeAddr=[^ ]*' | cut -d= -f2)
 fi
@@ -71,11 +76,52 @@ for folder in "$checkout/runs" "$PWD/runs"; do
     folder=
 done
 [[ $folder ]] || fail "neither $checkout/runs nor $PWD/runs can be written: submit from a folder of your own"
-export REXNET_ATTEMPT=$folder/.slurm/${SLURM_CLUSTER_NAME:-cluster}-$job.$attempt.json
-rm -f "$REXNET_ATTEMPT"
+name=${SLURM_CLUSTER_NAME:-cluster}-$job
+export REXNET_ATTEMPT=$folder/.slurm/$name.$attempt.json
 
 # All of a node's share goes to its one torchrun, and Slurm refuses the other ways of saying so beside that.
 unset SLURM_CPUS_PER_GPU SLURM_CPUS_PER_TASK SLURM_NTASKS SLURM_NPROCS SLURM_NTASKS_PER_NODE SLURM_GPUS_PER_TASK
+
+# ---------------------------------------------------------------------- what becomes of the job
+
+conclude() { # conclude begin|end ...: sets action, code, avoid, reason, ending and sync
+    local known=''
+    if ((attempt)) || [[ $1 == end ]]; then
+        known=$(scontrol -o show node 2>/dev/null) || true
+    fi
+    {
+        read -r action && read -r code && read -r avoid && read -r reason && read -r ending && read -r sync
+    } < <(program conclude "$folder/.slurm" "$name" "$@" <<<"$known") ||
+        fail "launch/conclude.py failed, see above: the job is not queued again"
+    [[ ! $sync ]] || say "W&B, where there is internet: $sync"
+}
+
+queue_again() {
+    trap '' TERM # Slurm ends this job's processes now; what is left to do is not to be cut short
+    if [[ ${1:-} != restarted ]]; then
+        say "queued again, $reason"
+        scontrol requeue "$job" ||
+            fail "Slurm did not requeue job $job; the same sbatch command goes on from the last checkpoint"
+    fi
+    if [[ $avoid ]]; then
+        local known
+        known=$(record ExcNodeList) || true
+        [[ $known && $known != '(null)' ]] && known=$known,$avoid || known=$avoid
+        scontrol update JobId="$job" ExcNodeList="$known" &&
+            say "without $avoid from now on: three attempts failed there." \
+                "Undo with: scontrol update JobId=$job ExcNodeList="
+    fi
+    exit 0
+}
+
+conclude begin "$attempt" "$nodes"
+case $action in
+    requeue) queue_again ;;
+    end)
+        say "not started: $reason"
+        exit "$code"
+        ;;
+esac
 
 # ---------------------------------------------------------------------- run
 
@@ -88,7 +134,7 @@ launch=(
     srun --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 --cpus-per-task="$cpus"
     --kill-on-bad-exit=1
     bash "$checkout/slurm/node.sh" "$python" "$SLURM_JOB_NUM_NODES" "$processes" "$head:$port" "$job.$attempt"
-    "$recipe" "${flags[@]}"
+    "$recipe" ${flags[@]+"${flags[@]}"}
 )
 say "$recipe: $SLURM_JOB_NUM_NODES nodes ($SLURM_JOB_NODELIST) x $processes processes, $cpus CPUs per node," \
     "rendezvous $head:$port, $python, $checkout"
@@ -104,43 +150,34 @@ done
 # ---------------------------------------------------------------------- what now
 # A lost node needs nothing here: srun waits for it until Slurm gives it up and queues the job again itself.
 
-sleep 1 # scancel reaches the step and this shell in either order
-state='' at='' message=''
-if [[ -f $REXNET_ATTEMPT ]]; then
-    { read -r state && read -r at && read -r message; } < <("$python" -c '
-import json, sys
-record = json.load(open(sys.argv[1]))
-words = [record.get(key) for key in ("state", "step", "message")]
-print(*(" ".join(str("" if word is None else word).split()) for word in words), sep="\n")
-' "$REXNET_ATTEMPT") || true
-    rm -f "$REXNET_ATTEMPT"
-fi
-
 preempted() { # during this attempt: Slurm's note may be older
     local noted started
     noted=$(record PreemptTime) && started=$(record StartTime) && [[ $noted == [0-9]* && ! $noted < $started ]]
 }
 
-requeue() {
-    say "queued again, $1"
-    scontrol requeue "$job" && sleep 120 # Slurm ends this script
-    fail "Slurm did not requeue job $job; the same sbatch command goes on from the last checkpoint"
-}
-
-say "ended: ${state:-no word from the trainer}${at:+, step $at}${message:+, $message} (srun: $status)"
-case $state in
-    done) exit 0 ;;
-    user-error) exit 2 ;;
-esac
-if [[ $terminated || $(record JobState) == CANCELLED ]]; then
-    say "not queued again: the job was ended from outside"
-    exit 1
-elif [[ $state == requeue ]]; then
-    requeue "to go on from step $at"
-elif preempted; then
-    requeue "preempted before the trainer could save"
-elif [[ $warned ]]; then
-    say "not queued again: time was up before the trainer could save; allow more with sbatch --time"
-    exit 1
+sleep 1 || true # scancel reaches the step and this shell in either order
+signs=()
+[[ $warned ]] && signs+=(warned)
+preempted && signs+=(preempted)
+restarts=$(record Restarts) || restarts=
+if [[ $restarts =~ ^[0-9]+$ ]] && ((restarts > attempt)); then
+    signs+=(terminated restarted)
+elif [[ $terminated || $(record JobState) == CANCELLED ]]; then
+    signs+=(terminated)
 fi
-exit "$status"
+trap '' TERM
+conclude end "$status" ${signs[@]+"${signs[@]}"}
+say "ended: $ending (srun: $status)"
+case $action in
+    requeue)
+        if [[ " ${signs[*]-} " == *" restarted "* ]]; then
+            say "queued again by Slurm"
+            queue_again restarted
+        fi
+        queue_again
+        ;;
+    end)
+        [[ $code == 0 ]] || say "not queued again: $reason"
+        exit "$code"
+        ;;
+esac

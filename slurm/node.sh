@@ -1,9 +1,9 @@
 #!/bin/bash
 # One node's part of a run, whoever has started it:
 #   node.sh PYTHON NODES PROCESSES HOST:PORT RUN_ID [arguments of launch/train.py]
-# Starts torchrun with PROCESSES trainers. Asked for the node, by any of the signals below, it asks the trainers alone
-# to save and to stop: they then end well, and so does torchrun. A torchrun that is signalled itself ends as failed,
-# however well its workers have ended.
+# Starts torchrun with PROCESSES trainers, inside CONTAINER if that is set, after copying the data to STAGE if that is
+# set. Asked for the node, by any of the signals below, it asks the trainers alone to save and to stop: they then end
+# well, and so does torchrun. A torchrun that is signalled itself ends as failed, however well its workers have ended.
 set -uo pipefail
 
 if (($# < 5)); then
@@ -11,6 +11,7 @@ if (($# < 5)); then
     exit 2
 fi
 checkout=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
+[[ ${CONTAINER:-} ]] && exec bash "$checkout/slurm/inside.sh" bash "$checkout/slurm/node.sh" "$@"
 python=$1 nodes=$2 processes=$3 rendezvous=$4 run_id=$5
 arguments=("${@:6}")
 
@@ -18,6 +19,9 @@ export PYTHONUNBUFFERED=1 # or the log lags behind
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 export TORCH_CPP_LOG_LEVEL=${TORCH_CPP_LOG_LEVEL:-ERROR} # else a warning per connection, and more when nodes leave
 export NCCL_DEBUG=${NCCL_DEBUG:-WARN}
+if [[ ${IFNAME:-} ]]; then
+    export NCCL_SOCKET_IFNAME=$IFNAME GLOO_SOCKET_IFNAME=$IFNAME
+fi
 
 # The first node serves the rendezvous and is told so: it need not recognise itself by its name.
 role=is_host=$((${SLURM_NODEID:-0} == 0)),read_timeout=300
@@ -29,15 +33,39 @@ torchrun=(
     --shutdown-timeout=120
 )
 
+child='' asked='' staging=''
+ask() {
+    asked=1
+    if [[ $staging ]]; then
+        kill "$child"
+    elif [[ $child ]]; then
+        cat "/proc/$child/task/"*/children 2>/dev/null | xargs -r kill -USR1
+    fi
+}
+trap ask USR1 USR2 TERM
+
+follow() { # until the child has ended: a trapped signal ends `wait`, not the child
+    while :; do
+        wait "$child" && status=0 || status=$?
+        kill -0 "$child" 2>/dev/null || return "$status"
+    done
+}
+
+if [[ ${STAGE:-} ]]; then
+    staged=$(mktemp) && trap 'rm -f "$staged"' EXIT
+    staging=1
+    "$python" "$checkout/launch/stage.py" "$STAGE" ${arguments[@]+"${arguments[@]}"} >"$staged" &
+    child=$!
+    follow || exit
+    staging='' child=''
+    [[ $asked ]] && exit 1
+    REXNET_STAGED=$(<"$staged")
+    export REXNET_STAGED
+fi
+
 (
     trap '' USR1 USR2 # some clusters signal every process of a step, others its first alone
-    exec "${torchrun[@]}" "$checkout/launch/train.py" "${arguments[@]}"
+    exec "${torchrun[@]}" "$checkout/launch/train.py" ${arguments[@]+"${arguments[@]}"}
 ) &
 child=$!
-
-trap 'cat "/proc/$child/task/"*/children 2>/dev/null | xargs -r kill -USR1' USR1 USR2 TERM
-while :; do # a trapped signal ends `wait`, not torchrun
-    wait "$child" && status=0 || status=$?
-    kill -0 "$child" 2>/dev/null || break
-done
-exit "$status"
+follow

@@ -187,6 +187,7 @@ class Cluster:
         (self.folder / "hosts").write_text(configuration.hosts(self.nodes))
         gres = configuration.gres_conf(self.folder, nodes=self.nodes, gpus=self._gpus)
         (self.folder / "etc" / "gres.conf").write_text(gres)
+        (self.folder / "etc" / "job_submit.lua").write_text(configuration.job_submit_lua())
         self._conf.write_text(
             configuration.slurm_conf(
                 self.folder, nodes=self.nodes, gpus=self._gpus, cpus=self._cpus, memory_mb=1_000_000

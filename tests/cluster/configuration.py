@@ -28,6 +28,23 @@ def gres_conf(folder: Path, *, nodes: int, gpus: int) -> str:
     return f"NodeName=node[1-{nodes}] Name=gpu File={folder}/dev/nvidia[0-{gpus - 1}]\n"
 
 
+def job_submit_lua() -> str:
+    """The partition `billed` takes jobs of the account `vision` alone, as many sites have it."""
+    return """\
+function slurm_job_submit(job, partitions, uid)
+    if job.partition == "billed" and job.account ~= "vision" then
+        slurm.log_user("partition billed wants an account: --account=vision")
+        return slurm.ERROR
+    end
+    return slurm.SUCCESS
+end
+
+function slurm_job_modify(job, record, partitions, uid)
+    return slurm.SUCCESS
+end
+"""
+
+
 def slurm_conf(folder: Path, *, nodes: int, gpus: int, cpus: int, memory_mb: int) -> str:
     """Slurm without cgroups and accounting; every wait that makes sense on a real cluster is shortened."""
     machines = "\n".join(
@@ -60,6 +77,8 @@ AccountingStorageType=accounting_storage/none
 JobCompType=jobcomp/none
 MailProg=/bin/true
 MinJobAge=86400
+# AllowAccounts without an accounting database refuses everybody, so a plugin stands in: job_submit.lua.
+JobSubmitPlugins=lua
 # Scheduling looks again after a second.
 SchedulerType=sched/backfill
 SchedulerParameters=bf_interval=1,batch_sched_delay=0,sched_interval=2,sched_min_interval=0
@@ -77,5 +96,6 @@ PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 {machines}
 PartitionName=main Nodes=ALL Default=YES PriorityTier=1 GraceTime=10 MaxTime=INFINITE DefaultTime=10 State=UP
+PartitionName=billed Nodes=ALL MaxTime=INFINITE DefaultTime=10 State=UP
 PartitionName=high Nodes=ALL PriorityTier=10 PreemptMode=OFF MaxTime=INFINITE DefaultTime=10 State=UP
 """

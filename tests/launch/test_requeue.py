@@ -32,6 +32,7 @@ def ending(**facts) -> Ending:
         ({"state": "requeue", "step": 7, "terminated": True}, "end", 1, "ended from outside"),
         ({"preempted": True, "status": 143}, "requeue", 0, "preempted before"),
         ({"state": "fault", "preempted": True, "status": 1}, "requeue", 0, "preempted before"),
+        ({"warned": True, "terminated": True}, "end", 1, "allow more with sbatch --time"),
         ({"preempted": True, "terminated": True}, "end", 1, "ended from outside"),
         ({"warned": True, "status": 143}, "end", 143, "allow more with sbatch --time"),
         ({"warned": True, "status": 0}, "end", 1, "allow more with sbatch --time"),
@@ -122,8 +123,13 @@ def test_attempts_that_slurm_ended_by_itself_are_concluded_by_the_next(tmp_path:
         )
         assert history.begin(attempt, nodes=nodes, known=known).action == "go"
         tell(history, attempt, state="fault", step=attempt + 1, message="without a word")
-        if attempt == 1:  # the batch script lived long enough to note that it was told to end
-            History(tmp_path, "job").end(status=143, terminated=True)
+        if attempt == 0:  # the batch script lived long enough to see what Slurm does
+            decision = History(tmp_path, "job").end(
+                status=143, signs=["terminated", "restarted"], known=known
+            )
+            assert (decision.action, decision.avoid) == ("requeue", ())
+        if attempt == 1:  # or only to note that it was told to end
+            History(tmp_path, "job").end(status=143, signs=["terminated"])
     decision = History(tmp_path, "job").begin(3, nodes=nodes, known=known)
     assert (decision.action, decision.avoid) == ("requeue", ("node2",))
     assert "node2 failed" in decision.reason
@@ -143,7 +149,7 @@ def test_a_job_that_never_gets_on_does_not_start_a_third_time(tmp_path: Path) ->
 def test_an_old_job_of_the_same_number_says_nothing(tmp_path: Path) -> None:
     history = History(tmp_path, "job")
     history.begin(4, nodes=["a"])
-    history.end(status=1, terminated=True)
+    history.end(status=1, signs=["terminated"])
     assert History(tmp_path, "job").begin(0, nodes=["a"]).action == "go"
     assert [e.attempt for e in History(tmp_path, "job").endings] == [0]
 

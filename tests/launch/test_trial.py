@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -88,7 +89,8 @@ def test_another_node_decides_nothing(tmp_path: Path, capsys: pytest.CaptureFixt
 
 
 def test_a_job_that_slurm_does_not_queue_again_says_so(tmp_path: Path) -> None:
-    import subprocess
-
+    attempt = trial(tmp_path)
+    start(attempt, SAYS, record("requeue", 4), folder=tmp_path)
+    assert attempt.conclude(set()).action == "requeue" and attempt.again
     with pytest.raises(RunEnded, match="did not queue job 7 again"):
-        trial(tmp_path).queue_again(lambda: subprocess.run(["false"], check=True))
+        attempt.queue_again(lambda: subprocess.run(["false"], check=True))

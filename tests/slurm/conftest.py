@@ -28,12 +28,17 @@ def environment() -> dict[str, str]:
     return {"ENV": sys.prefix, "PROCESSES": "1", "OMP_NUM_THREADS": "1"}
 
 
+def copied(folder: Path) -> Path:
+    for name in ("slurm", "launch", "pipeline", "rexnet"):
+        ignore = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(REPOSITORY / name, folder / name, ignore=ignore)
+    return folder
+
+
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """A checkout whose trainer is the stand-in. A blank in its path shows where quotes are missing."""
-    folder = tmp_path / "my checkout"
-    shutil.copytree(REPOSITORY / "slurm", folder / "slurm")
-    (folder / "launch").mkdir()
+    folder = copied(tmp_path / "my checkout")
     shutil.copy(Path(__file__).with_name("stand_in.py"), folder / "launch" / "train.py")
     return folder
 
@@ -41,8 +46,4 @@ def checkout(tmp_path: Path) -> Path:
 @pytest.fixture
 def real_checkout(tmp_path: Path) -> Path:
     """A checkout with the real trainer."""
-    folder = tmp_path / "checkout"
-    for name in ("slurm", "launch", "pipeline", "rexnet"):
-        ignore = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(REPOSITORY / name, folder / name, ignore=ignore)
-    return folder
+    return copied(tmp_path / "checkout")

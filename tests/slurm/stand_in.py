@@ -2,7 +2,9 @@
 
 `stand_in.py RECIPE --out FOLDER --plan PLAN [--steps N] [more]`. Plans: train (counts steps; saves and stops
 when signalled), user-error, fault, silent (ends well without a word), deaf-fault (never ready; in the second
-attempt a fault). STAND_IN_PLAN, STAND_IN_STEPS and STAND_IN_OUT say the same where only real flags are taken.
+attempt a fault), idle (asks for more, but gets nowhere), bad-node (gets on by a step, then misses node2, if
+that is among the nodes). STAND_IN_PLAN, STAND_IN_STEPS and STAND_IN_OUT say the same where only real flags
+are taken.
 """
 
 import json
@@ -19,13 +21,18 @@ def value(flag: str, default: str = "") -> str:
     return sys.argv[sys.argv.index(flag) + 1] if flag in sys.argv else told
 
 
+SETTINGS = (
+    *("LOCAL_RANK", "LOCAL_WORLD_SIZE", "OMP_NUM_THREADS", "REXNET_STAGED"),
+    *("NCCL_SOCKET_IFNAME", "GLOO_SOCKET_IFNAME", "INSIDE_IMAGE"),
+)
+
 out, plan, last = Path(value("--out")), value("--plan", "train"), int(value("--steps", "1"))
 rank, attempt = int(os.environ["RANK"]), int(os.environ.get("SLURM_RESTART_COUNT", "0"))
 
 
-def end(state: str, *, step: int | None, message: str = "") -> None:
+def end(state: str, *, step: int | None, message: str = "", hosts: list[str] | None = None) -> None:
     if rank == 0:
-        record = {"state": state, "step": step, "message": message}
+        record = {"state": state, "step": step, "message": message, "folder": None, "hosts": hosts or []}
         Path(os.environ["REXNET_ATTEMPT"]).write_text(json.dumps(record))
 
 
@@ -36,6 +43,7 @@ seen = {
     "host": socket.gethostname(),
     "gpus": os.environ.get("CUDA_VISIBLE_DEVICES"),
     "arguments": sys.argv[1:],
+    "settings": {name: os.environ.get(name) for name in SETTINGS},
     "folder": str(Path.cwd()),
 }
 (out / f"attempt{attempt}-rank{rank}.json").write_text(json.dumps(seen))
@@ -50,6 +58,17 @@ if plan in ("fault", "deaf-fault"):
     sys.exit(1)
 if plan == "silent":
     sys.exit(0)
+
+if plan == "idle":
+    end("requeue", step=5, message="a rank is missing")
+    sys.exit(1)
+if plan == "bad-node":
+    seen_by = [out / f"attempt{attempt}-rank{other}.json" for other in range(seen["world"])]
+    while not all(file.exists() and file.read_text() for file in seen_by):
+        time.sleep(0.05)
+    if "node2" in (json.loads(file.read_text())["host"] for file in seen_by):
+        end("requeue", step=attempt + 1, message="rank 1 on node2 gave no sign of life", hosts=["node2.lan"])
+        sys.exit(1)
 
 stopping: list[int] = []
 for number in (signal.SIGTERM, signal.SIGUSR1):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.cluster import Cluster
+from tests.cluster.cluster import Cluster, why_not
 
 pytestmark = pytest.mark.slurm
 RUNNING = ("slurm/rexnet_2.0.sh", "--plan", "train", "--steps")
@@ -104,6 +104,52 @@ def test_preempted_before_the_trainer_is_ready_and_a_later_fault_is_final(
     log = log_of(checkout, number)
     assert (record["JobState"], record["Restarts"]) == ("FAILED", "1"), log
     assert "attempt 1] ended: fault" in log
+
+
+@pytest.mark.slow
+def test_two_attempts_without_progress_are_the_last(
+    cluster: Cluster, checkout: Path, environment: dict[str, str], tmp_path: Path
+) -> None:
+    number = cluster.submit(
+        *("slurm/rexnet_2.0.sh", "--plan", "idle", "--out", str(tmp_path / "out")),
+        cwd=checkout,
+        env=environment,
+    )
+    cluster.wait(number, "PENDING")
+    record = cluster.finish(number)
+    log = log_of(checkout, number)
+    assert (record["JobState"], record["Restarts"], record["ExitCode"]) == ("FAILED", "2", "1:0"), log
+    assert "attempt 1] queued again, to go on from step 5" in log
+    assert "attempt 2] not queued again: attempts 1 and 2 made no new checkpoint" in log
+    assert not list((checkout / "runs" / ".slurm").iterdir())
+
+
+@pytest.mark.slow
+def test_a_node_that_three_attempts_failed_on_is_excluded_and_named(
+    checkout: Path, environment: dict[str, str], tmp_path: Path
+) -> None:
+    reason = why_not()
+    if reason:
+        pytest.skip(reason)
+    with Cluster(tmp_path / "cluster", nodes=3) as cluster:
+        number = cluster.submit(
+            *("--exclude=node3", "slurm/rexnet_2.0.sh", "--plan", "bad-node", "--out", str(tmp_path / "out")),
+            cwd=checkout,
+            env=environment,
+        )
+        end = time.monotonic() + 240
+        while cluster.job(number)["ExcNodeList"] != "node[2-3]":
+            assert time.monotonic() < end, log_of(checkout, number)
+            time.sleep(0.2)
+        record = cluster.job(number)
+        assert record["Restarts"] == "3"
+        # With node2 and, as the user wanted, node3 excluded, the job waits until the user allows node3.
+        cluster.call("scontrol", "update", f"JobId={number}", "ExcNodeList=node2")
+        record = cluster.finish(number)
+        log = log_of(checkout, number)
+        assert (record["JobState"], record["NodeList"]) == ("COMPLETED", "node[1,3]"), log
+    assert log.count("queued again, to go on from step") == 3
+    assert f"[job {number}, attempt 2] without node2 from now on: three attempts failed there." in log
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[2]
 WIDTHS = ("1.0", "1.3", "1.5", "2.0", "2.2", "3.0")
 SCRIPTS = [REPOSITORY / "slurm" / f"rexnet_{width}.sh" for width in WIDTHS]
-SHELL = [*SCRIPTS, REPOSITORY / "slurm" / "job.sh", *sorted((REPOSITORY / "tests" / "cluster").glob("*.sh"))]
+SHELL = sorted([*(REPOSITORY / "slurm").glob("*.sh"), *(REPOSITORY / "tests" / "cluster").glob("*.sh")])
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
@@ -71,8 +71,13 @@ def test_shellcheck_has_nothing_to_say() -> None:
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
-def test_by_hand_it_says_how_to_submit(script: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_slurm_it_says_what_to_type(
+    script: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    for name in ("bash", "dirname", "sed"):
+        (tmp_path / name).symlink_to(shutil.which(name) or name)
+    monkeypatch.setenv("PATH", str(tmp_path))
     done = subprocess.run(["bash", str(script)], capture_output=True, text=True)
     assert done.returncode == 2
-    assert f"sbatch slurm/{script.name}" in done.stderr
+    assert f"torchrun --nproc-per-node=gpu launch/train.py {script.stem} --data DIR" in done.stderr

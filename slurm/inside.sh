@@ -1,0 +1,22 @@
+#!/bin/bash
+# inside.sh COMMAND...: runs a command, inside the Apptainer image that CONTAINER names where it names one.
+set -euo pipefail
+
+[[ ${CONTAINER:-} ]] || exec "$@"
+
+apptainer=$(command -v apptainer || command -v singularity) || {
+    echo "slurm/inside.sh: CONTAINER=$CONTAINER is set, but $(hostname) has no apptainer: load its module before sbatch" >&2
+    exit 2
+}
+[[ -e $CONTAINER ]] || {
+    echo "slurm/inside.sh: CONTAINER=$CONTAINER is not there on $(hostname)" >&2
+    exit 2
+}
+
+# An image sees the home folder and little else by itself. More folders: APPTAINER_BIND, which Apptainer reads.
+checkout=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
+binds=()
+for folder in "$checkout" "$PWD" "${DATA:-}" "${ENV:-}" "${STAGE:-}"; do
+    [[ -d $folder ]] && binds+=(--bind "$folder")
+done
+exec env -u CONTAINER "$apptainer" exec --nv "${binds[@]}" --pwd "$PWD" "$CONTAINER" "$@"
