@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from types import FrameType
@@ -23,6 +23,8 @@ from launch.trial import RunEnded, Trial
 
 if TYPE_CHECKING:
     from submitit.core.utils import DelayedSubmission
+
+Handler = Callable[[int, FrameType | None], object]
 
 _PATIENCE = 60.0  # seconds that a node which has failed leaves the first one to say why
 
@@ -82,11 +84,14 @@ class NodeTask:
     def _train_all(self, seat: Seat) -> str:
         for number in (signal.SIGTERM, signal.SIGUSR1):
             signal.signal(number, self._ask)
+        # submitit's handler may act as long as there is a child to wait for.
+        queue_again = signal.signal(signal.SIGUSR2, self._ask)
+        assert callable(queue_again)
         ends: list[Decision] = []
         for index, training in enumerate(self.trainings):
             name = f"{seat.job}-{index}" if len(self.trainings) > 1 else seat.job
             self.trial = Trial(seat=seat, history=History(seat.folder, name))
-            ends.append(self._train(self.trial, training))
+            ends.append(self._train(self.trial, training, queue_again))
             if self.told:
                 break
         failed = [end.reason for end in ends if end.code]
@@ -96,26 +101,24 @@ class NodeTask:
             raise RunEnded("; ".join(failed))
         return ends[-1].reason
 
-    def _train(self, trial: Trial, training: Sequence[str]) -> Decision:
+    def _train(self, trial: Trial, training: Sequence[str], queue_again: Handler) -> Decision:
         """Makes one attempt at one run; on the first node, to what is decided of it."""
         from submitit.core.utils import UncompletedJobError
 
-        queue_again = signal.getsignal(signal.SIGUSR2)
-        assert callable(queue_again)
         if trial.begin():
             trial.start(
                 self._command(trial, training), folder=self.folder, environment=self._environment(trial.seat)
             )
-            if self.told:  # when there was nobody to ask yet
-                trial.ask()
             with suppress(UncompletedJobError):  # by submitit's handler, where `checkpoint` has returned None
+                signal.signal(signal.SIGUSR2, queue_again)
+                if self.told:  # when there was nobody to ask yet
+                    trial.ask()
                 trial.wait()
-                signal.signal(signal.SIGUSR2, signal.SIG_IGN)
-        signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+                signal.signal(signal.SIGUSR2, self._ask)
+            signal.signal(signal.SIGUSR2, self._ask)
         decision = trial.conclude(self.told)
         if decision.action == "requeue":
             trial.queue_again(lambda: queue_again(signal.SIGUSR2, None))
-        signal.signal(signal.SIGUSR2, queue_again)
         return decision
 
     def _command(self, trial: Trial, training: Sequence[str]) -> list[str]:

@@ -27,7 +27,8 @@ def job_signs(job: str, *, attempt: int) -> list[Sign]:
     if noted[:1].isdigit() and noted >= record.get("StartTime", ""):  # else it is an earlier attempt's
         signs.append("preempted")
     if int(record.get("Restarts", attempt)) > attempt:
-        signs += ["terminated", "restarted"]
+        signs.append("terminated")
+        signs.append("restarted")
     elif record.get("JobState", "RUNNING") != "RUNNING":
         signs.append("terminated")
     return signs

@@ -94,10 +94,12 @@ class Trial:
             reason = f"node {self.seat.node} ended with {status}"
             self.decision = Decision(action="end", code=abs(status), reason=reason)
             return self.decision
-        signs: list[Sign] = ["terminated"] if self.seat.local and signal.SIGTERM in told else []
+        signs: list[Sign] = []
         known = ""
         if not self.seat.local:
             signs, known = job_signs(self.seat.job, attempt=self.attempt), node_records()
+        elif signal.SIGTERM in told:
+            signs.append("terminated")
         if signal.SIGUSR2 in told and "preempted" not in signs:
             signs.append("warned")
         self.restarted = "restarted" in signs
