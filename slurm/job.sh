@@ -104,12 +104,12 @@ queue_again() {
             fail "Slurm did not requeue job $job; the same sbatch command goes on from the last checkpoint"
     fi
     if [[ $avoid ]]; then
-        local known
-        known=$(record ExcNodeList) || true
-        [[ $known && $known != '(null)' ]] && known=$known,$avoid || known=$avoid
-        scontrol update JobId="$job" ExcNodeList="$known" &&
+        local before
+        before=$(record ExcNodeList) || true
+        [[ $before != '(null)' ]] || before=
+        scontrol update JobId="$job" ExcNodeList="${before:+$before,}$avoid" &&
             say "without $avoid from now on: three attempts failed there." \
-                "Undo with: scontrol update JobId=$job ExcNodeList="
+                "Undo with: scontrol update JobId=$job ExcNodeList=$before"
     fi
     exit 0
 }
