@@ -90,7 +90,7 @@ def hours_line(run: Run, plan: Plan, *, images: int) -> str:
 
 
 def images_per_s(run: Run) -> float | None:
-    """Returns one V100's images per second, derived by MACs, or None where there is nothing to derive from."""
+    """Returns one V100's images per second, derived by MACs, or None where nothing is known."""
     figures = published(run.variant)
     if figures is None or run.augmentation.image_size < _SMALLEST_SCALED:
         return None

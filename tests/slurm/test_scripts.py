@@ -44,8 +44,8 @@ def test_its_gpus_divide_the_recipes_batch_and_its_time_suffices(script: Path) -
     run = RECIPES[script.stem][1]
     plan = make_plan(run, nodes=nodes, ranks=nodes * gpus)
     assert plan.accumulation == 1
-    # The hours are derived, with perfect scaling: 2.5 times as many are still one attempt. A longer run goes on
-    # by itself, and a limit far above the need only makes the wait in the queue longer.
+    # The hours are derived, with perfect scaling: 2.5 times as many are still one attempt. A longer run goes
+    # on by itself, and a limit far above the need only makes the wait in the queue longer.
     allowed = int(re.findall(r"^#SBATCH --time=(\d\d):00:00$", text, re.MULTILINE)[0])
     rate = images_per_s(run)
     assert rate is not None
