@@ -61,10 +61,8 @@ def main(argv: list[str]) -> int:
             print(f"doctor.py: {error}", file=sys.stderr)
         return 2
     except ModuleNotFoundError as error:
-        install = 'python -m pip install -c constraints/cpu.txt -e ".[train]"'
-        print(
-            f"doctor.py: {error.name} is not installed; type: {install}  # docs/install.md", file=sys.stderr
-        )
+        remedy = 'python -m pip install -c constraints/cpu.txt -e ".[train]"'
+        print(f"doctor.py: {error.name} is missing; see docs/install.md, or type: {remedy}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

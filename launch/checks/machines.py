@@ -26,19 +26,19 @@ class Machine:
     cpus: int
     """That the job may use."""
     data: str | None
-    """Identities of the data set's indexes."""
+    """Identities of the data set's indexes; None where there are none, which is another line's."""
     sees_folder: bool = True
     """Whether it sees in the run's folder what rank 0 has written there."""
 
 
-SAME = {"torch": "torch", "dali": "DALI", "data": "the data set"}
+SAME = {"torch": "torch", "dali": "DALI", "data": "data set"}
 """Fields without which machines do not compute one run."""
 
 ALIKE = {
     "python": "Python",
     "codec": "nvImageCodec",
-    "driver": "the driver",
-    "gpus": "the GPUs",
+    "driver": "driver",
+    "gpus": "GPUs",
     "cpus": "CPUs",
 }
 """Fields whose difference costs speed or bits."""
@@ -76,11 +76,13 @@ def judge(machines: Mapping[str, Machine], *, processes: int) -> list[Finding]:
             values: dict[object, list[str]] = {}
             for name, machine in machines.items():
                 values.setdefault(getattr(machine, field), []).append(name)
+            if field == "data":
+                values.pop(None, None)
             if len(values) > 1:
                 told = "; ".join(
                     f"{_shown(value)} on {enumeration(where)}" for value, where in values.items()
                 )
-                found.append(Finding(level, f"{called} differs: {told}"))  # type: ignore[arg-type]
+                found.append(Finding(level, f"not the same {called}: {told}"))  # type: ignore[arg-type]
     if blind := [name for name, machine in machines.items() if not machine.sees_folder]:
         found.append(
             Finding(
@@ -105,4 +107,4 @@ def _many(processes: int) -> str:
 def _shown(value: object) -> str:
     if isinstance(value, tuple):
         return f"{len(value)} ({', '.join(dict.fromkeys(map(str, value)))})" if value else "none"
-    return str(value)[:16] if value is not None else "none"
+    return str(value) if value is not None else "none"
