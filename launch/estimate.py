@@ -79,25 +79,21 @@ def kept_bytes(model: torch.nn.Module, *, size: int) -> int:
 
 def hours_line(run: Run, plan: Plan, *, images: int) -> str:
     """Returns the hours on V100s, derived from a published figure, and how to measure them."""
-    rate = images_per_s(run)
+    rate = v100_rate(run)
     if rate is None:
         return "measure them with --smoke"
+    hours = run.epochs * images / (rate * plan.ranks) / 3600
     return (
-        f"{hours(run, plan, images=images, rate=rate):.1f} on {plan.ranks} V100 at {rate:.0f} images/s each; "
-        f"not measured: derived by MACs from NVIDIA's {_B0_IMAGES_PER_S} of EfficientNet-B0 on one V100 "
-        "(DeepLearningExamples), with perfect scaling; --smoke measures"
+        f"{hours:.1f} on {plan.ranks} V100 at {rate:.0f} images/s each; not measured: derived by MACs from "
+        f"NVIDIA's {_B0_IMAGES_PER_S} of EfficientNet-B0 on one V100 (DeepLearningExamples), with perfect "
+        "scaling; --smoke measures"
     )
 
 
-def images_per_s(run: Run) -> float | None:
-    """Returns one V100's images per second, derived by MACs, or None where nothing is known."""
+def v100_rate(run: Run) -> float | None:
+    """Returns the images per second that one V100 may train, by that figure; None where it says nothing."""
     figures = published(run.variant)
     if figures is None or run.augmentation.image_size < _SMALLEST_SCALED:
         return None
     pixels = (run.augmentation.image_size / 224) ** 2
     return _B0_IMAGES_PER_S * _B0_MACS / figures.macs / pixels
-
-
-def hours(run: Run, plan: Plan, *, images: int = _IMAGENET_IMAGES, rate: float) -> float:
-    """Returns the hours of a run whose ranks train `rate` images per second each."""
-    return run.epochs * images / (rate * plan.ranks) / 3600

@@ -33,7 +33,7 @@ def test_the_six_differ_in_recipe_nodes_and_time_only() -> None:
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
 def test_its_gpus_divide_the_recipes_batch_and_its_time_suffices(script: Path) -> None:
-    from launch.estimate import hours, images_per_s
+    from launch.estimate import v100_rate
     from launch.plan import make_plan
     from launch.recipes import RECIPES
 
@@ -47,9 +47,10 @@ def test_its_gpus_divide_the_recipes_batch_and_its_time_suffices(script: Path) -
     # The hours are derived, with perfect scaling: 2.5 times as many are still one attempt. A longer run goes
     # on by itself, and a limit far above the need only makes the wait in the queue longer.
     allowed = int(re.findall(r"^#SBATCH --time=(\d\d):00:00$", text, re.MULTILINE)[0])
-    rate = images_per_s(run)
+    rate = v100_rate(run)
     assert rate is not None
-    assert 2.5 <= allowed / hours(run, plan, rate=rate) <= 4
+    hours = run.epochs * 1_281_167 / (rate * plan.ranks) / 3600
+    assert 2.5 <= allowed / hours <= 4
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
