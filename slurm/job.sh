@@ -130,16 +130,11 @@ trap 'terminated=1' TERM # scancel, or an end that Slurm has decided itself
 trap 'warned=1; say "Slurm wants the nodes back: the trainer is asked to save and to stop"
       [[ -z $step ]] || kill -USR1 "$step"' USR1
 
-on_each_node() { # on_each_node [options of srun] -- RENDEZVOUS_PORT RUN_ID: sets status
-    local options=()
-    while [[ $1 != -- ]]; do
-        options+=("$1")
-        shift
-    done
+on_each_node() { # on_each_node MINUTES PORT RUN_ID [more arguments of the program]: sets status
     srun --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 --cpus-per-task="$cpus" \
-        --kill-on-bad-exit=1 ${options[@]+"${options[@]}"} \
+        --kill-on-bad-exit=1 --time="$1" \
         bash "$checkout/slurm/node.sh" "$python" "$SLURM_JOB_NUM_NODES" "$processes" "$head:$2" "$3" \
-        "$recipe" ${flags[@]+"${flags[@]}"} &
+        "$recipe" ${flags[@]+"${flags[@]}"} "${@:4}" &
     step=$!
     while :; do # a trapped signal ends `wait`, not the step
         wait "$step" && status=0 || status=$?
@@ -153,12 +148,10 @@ say "$recipe: $SLURM_JOB_NUM_NODES nodes ($SLURM_JOB_NODELIST) x $processes proc
 
 status=0 sound=1
 if [[ ${DOCTOR:-yes} != no ]]; then
-    flags+=(--quick)
-    PROGRAM=doctor.py STAGE='' REXNET_ATTEMPT='' on_each_node --time=5 -- $((port + 1)) "$job.$attempt.doctor"
-    unset 'flags[-1]'
+    PROGRAM=doctor.py STAGE='' REXNET_ATTEMPT='' on_each_node 5 $((port + 1)) "$job.$attempt.doctor" --quick
     ((status == 0)) || sound=
 fi
-[[ ! $sound || $terminated || $warned ]] || on_each_node -- "$port" "$job.$attempt"
+[[ ! $sound || $terminated || $warned ]] || on_each_node 0 "$port" "$job.$attempt"
 
 # ---------------------------------------------------------------------- what now
 # A lost node needs nothing here: srun waits for it until Slurm gives it up and queues the job again itself.
