@@ -54,7 +54,7 @@ follow() { # until the child has ended: a trapped signal ends `wait`, not the ch
 if [[ ${STAGE:-} ]]; then
     staged=$(mktemp) && trap 'rm -f "$staged"' EXIT
     staging=1
-    "$python" "$checkout/launch/stage.py" "$STAGE" ${arguments[@]+"${arguments[@]}"} >"$staged" &
+    "$python" "$checkout/launch/stage.py" "$STAGE" -- ${arguments[@]+"${arguments[@]}"} >"$staged" &
     child=$!
     follow || exit
     staging='' child=''
