@@ -32,7 +32,6 @@ def read_arguments(
     Raises:
         UsageError: an argument is misspelt or has no meaning.
     """
-    first = os.environ.get("RANK", "0") == "0"
     complaint = io.StringIO()
     known: dict[str, Any] = {} if default is None else {"default": default}
     try:
@@ -42,13 +41,18 @@ def read_arguments(
                 args=arguments,
                 prog=program,
                 config=(tyro.conf.OmitArgPrefixes,),
-                console_outputs=first,
+                console_outputs=first_rank(),
                 **known,
             )
     except SystemExit as end:
         if not end.code:
             return None
         raise UsageError(_sentence(complaint.getvalue(), program=program)) from None
+
+
+def first_rank() -> bool:
+    """Whether this process is the one of a launcher's that speaks."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def out_of(arguments: Sequence[str]) -> Path | None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import difflib
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from launch.arguments import UsageError, read_arguments
+from launch.arguments import UsageError, first_rank, read_arguments
 from launch.config import Run, from_plain
 from launch.recipes import RECIPES
 
@@ -43,18 +42,21 @@ def read_command(argv: Sequence[str]) -> Command | None:
         UsageError: an argument is misspelt or has no meaning.
     """
     arguments = list(argv)
-    first = os.environ.get("RANK", "0") == "0"
     if "--list" in arguments:
-        if first:
+        if first_rank():
             print("\n".join(f"{name:<12} {text}" for name, (text, _) in RECIPES.items()))
         return None
-    default = _start(arguments)
+    default = take_run(arguments)
     program = f"launch/train.py {default.recipe}"
     return read_arguments(Command, arguments, program=program, default=Command(run=default))
 
 
-def _start(arguments: list[str]) -> Run:
-    """Takes the recipe's name or `--from FILE` off the arguments and returns the run it stands for."""
+def take_run(arguments: list[str]) -> Run:
+    """Takes the recipe's name or `--from FILE` off the arguments and returns the run it stands for.
+
+    Raises:
+        UsageError: there is no such recipe or file.
+    """
     if "--from" in arguments:
         at = arguments.index("--from")
         if at + 1 == len(arguments):

@@ -6,6 +6,7 @@ job's exit code, nodes to avoid, the reason, how the last attempt ended, and wha
 server.
 """
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -13,17 +14,26 @@ if __name__ == "__main__":  # run as a file: put the repository, not launch/, fi
     here = Path(__file__).resolve().parent
     sys.path[:] = [str(here.parent), *(p for p in sys.path if Path(p).resolve() != here)]
 
-from launch.history import SIGNS, History, Sign, sync_command
+from launch.history import SIGNS, History, sync_command
 
 
 def main(argv: list[str]) -> int:
     """Returns the exit code."""
-    history, what, rest = History(Path(argv[0]), argv[1]), argv[2], argv[3:]
-    if what == "begin":
-        decision = history.begin(int(rest[0]), nodes=rest[1].split(","), known=sys.stdin.read())
+    parser = argparse.ArgumentParser(prog="launch/conclude.py", description=__doc__)
+    parser.add_argument("folder", type=Path, help="where the job's attempts are remembered")
+    parser.add_argument("job", help="its name there")
+    actions = parser.add_subparsers(dest="action", required=True)
+    begin, end = actions.add_parser("begin"), actions.add_parser("end")
+    begin.add_argument("attempt", type=int, help="Slurm's count of restarts")
+    begin.add_argument("nodes", type=lambda text: text.split(","), help="names, with commas between")
+    end.add_argument("status", type=int, help="exit code of what started the trainer")
+    end.add_argument("signs", nargs="*", help=f"what else is known: {', '.join(SIGNS)}")
+    asked, known = parser.parse_args(argv), sys.stdin.read()
+    history = History(asked.folder, asked.job)
+    if asked.action == "begin":
+        decision = history.begin(asked.attempt, nodes=asked.nodes, known=known)
     else:
-        signs: list[Sign] = [sign for sign in SIGNS if sign in rest[1:]]
-        decision = history.end(status=int(rest[0]), signs=signs, known=sys.stdin.read())
+        decision = history.end(status=asked.status, signs=asked.signs, known=known)
     last = history.endings[-1]
     decided = (decision.action, decision.code, ",".join(decision.avoid), decision.reason)
     print(*decided, last, sync_command(last), sep="\n")

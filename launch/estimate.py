@@ -79,14 +79,21 @@ def kept_bytes(model: torch.nn.Module, *, size: int) -> int:
 
 def hours_line(run: Run, plan: Plan, *, images: int) -> str:
     """Returns the hours on V100s, derived from a published figure, and how to measure them."""
-    figures = published(run.variant)
-    if figures is None or run.augmentation.image_size < _SMALLEST_SCALED:
+    rate = v100_rate(run)
+    if rate is None:
         return "measure them with --smoke"
-    pixels = (run.augmentation.image_size / 224) ** 2
-    rate = _B0_IMAGES_PER_S * _B0_MACS / figures.macs / pixels
     hours = run.epochs * images / (rate * plan.ranks) / 3600
     return (
         f"{hours:.1f} on {plan.ranks} V100 at {rate:.0f} images/s each; not measured: derived by MACs from "
         f"NVIDIA's {_B0_IMAGES_PER_S} of EfficientNet-B0 on one V100 (DeepLearningExamples), with perfect "
         "scaling; --smoke measures"
     )
+
+
+def v100_rate(run: Run) -> float | None:
+    """Returns the images per second that one V100 may train, by that figure; None where it says nothing."""
+    figures = published(run.variant)
+    if figures is None or run.augmentation.image_size < _SMALLEST_SCALED:
+        return None
+    pixels = (run.augmentation.image_size / 224) ** 2
+    return _B0_IMAGES_PER_S * _B0_MACS / figures.macs / pixels

@@ -105,10 +105,14 @@ class NodeTask:
         """Makes one attempt at one run; on the first node, to what is decided of it."""
         from submitit.core.utils import UncompletedJobError
 
-        if trial.begin():
-            trial.start(
-                self._command(trial, training), folder=self.folder, environment=self._environment(trial.seat)
-            )
+        place = {"folder": self.folder, "environment": self._environment(trial.seat)}
+        sound = trial.begin()
+        if sound and os.environ.get("DOCTOR") != "no":
+            sound = trial.examine(self._examination(trial, training), **place) == 0
+            if not sound and not self.told:
+                trial.give_up()
+        if sound and not self.told:
+            trial.start(self._command(trial, training), **place)
             with suppress(UncompletedJobError):  # by submitit's handler, where `checkpoint` has returned None
                 signal.signal(signal.SIGUSR2, queue_again)
                 if self.told:  # when there was nobody to ask yet
@@ -120,6 +124,16 @@ class NodeTask:
         if decision.action == "requeue":
             trial.queue_again(lambda: queue_again(signal.SIGUSR2, None))
         return decision
+
+    def _examination(self, trial: Trial, training: Sequence[str]) -> list[str]:
+        host, _, port = trial.seat.rendezvous.rpartition(":")
+        world = (
+            str(len(trial.seat.hosts)),
+            str(self.processes),
+            f"{host}:{int(port) + 1}",
+            f"{trial.id}.doctor",
+        )
+        return ["bash", f"{self.checkout}/slurm/node.sh", self.python, *world, *training, "--quick"]
 
     def _command(self, trial: Trial, training: Sequence[str]) -> list[str]:
         # What was moved aside at the first start is not to be moved aside at the next.

@@ -59,7 +59,7 @@ def find_resources(
     """Returns what the request names, else what sbatch's own variables say, else what the script does.
 
     Args:
-        recipes: of one job, or of the jobs of one array, which all get the same.
+        recipes: of one job, or of the jobs of one array, which all get the same, and the longest time.
         scripts: the folder slurm/.
 
     Raises:
@@ -74,6 +74,8 @@ def find_resources(
     found: dict[str, dict[str, str | bool]] = {
         recipe: {**read_script(scripts, recipe), **given, **named} for recipe in recipes
     }
+    longest = max((str(options["time"]) for options in found.values()), key=minutes_of)
+    found = {recipe: {**options, "time": longest} for recipe, options in found.items()}
     first = found[recipes[0]]
     for recipe, options in found.items():
         differing = [n for n in options if options[n] != first.get(n) and n not in _OURS]

@@ -1,9 +1,10 @@
 """For slurm/node.sh: copies a run's packed data to this node's own disk and prints where it lies.
 
-`stage.py DISK [arguments of launch/train.py]`. Prints nothing where the data stays where it is; one line of
-warning then says why.
+`stage.py DISK -- [arguments of launch/train.py]`. Prints nothing where the data stays where it is; one line
+of warning then says why.
 """
 
+import argparse
 import socket
 import sys
 from pathlib import Path
@@ -18,11 +19,15 @@ from pipeline.staging import NotStaged, stage
 
 def main(argv: list[str]) -> int:
     """Returns the exit code."""
-    data = value_of("--data", argv[1:])
+    parser = argparse.ArgumentParser(prog="launch/stage.py", description=__doc__)
+    parser.add_argument("disk", type=Path, help="a folder on this machine's own disk")
+    parser.add_argument("run", nargs="*", help="arguments of launch/train.py")
+    asked = parser.parse_args(argv)
+    data = value_of("--data", asked.run)
     try:
         if data is None:
-            raise NotStaged(f"nothing is copied to {argv[0]}: the command names no --data")
-        print(stage(Path(data), Path(argv[0]), say=_say))
+            raise NotStaged(f"nothing is copied to {asked.disk}: the command names no --data")
+        print(stage(Path(data), asked.disk, say=_say))
     except NotStaged as why:
         _say(f"warning: {why}")
     return 0

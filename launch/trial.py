@@ -7,6 +7,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -14,6 +15,8 @@ from launch.history import History, Sign, sync_command
 from launch.requeue import Decision
 from launch.seat import Seat
 from launch.slurm_record import exclude, job_signs, node_records
+
+_DOCTOR = 300.0  # seconds that he may take
 
 
 class RunEnded(RuntimeError):
@@ -64,10 +67,28 @@ class Trial:
 
     def start(self, command: Sequence[str], *, folder: str, environment: Mapping[str, str]) -> None:
         """Starts the child."""
-        if self.first:
-            self._say(f"{', '.join(self.seat.hosts)}: {shlex.join(command)}")
+        self._say(f"{', '.join(self.seat.hosts)}: {shlex.join(command)}")
         told = str(self.history.attempt_file(self.attempt))
         self.child = subprocess.Popen(command, cwd=folder, env={**environment, "REXNET_ATTEMPT": told})
+
+    def examine(self, command: Sequence[str], *, folder: str, environment: Mapping[str, str]) -> int:
+        """Has the doctor look at the nodes, and returns his exit code."""
+        unlike = {"PROGRAM": "doctor.py", "STAGE": "", "REXNET_ATTEMPT": ""}
+        self.child = subprocess.Popen(command, cwd=folder, env={**environment, **unlike})
+        deadline = time.monotonic() + _DOCTOR
+        while not self._ended() and time.monotonic() < deadline:
+            time.sleep(0.2)
+        self.ask()
+        self.wait()
+        child, self.child = self.child, None
+        return child.wait()
+
+    def give_up(self) -> None:
+        """Settles that nothing is trained, for what the doctor has found."""
+        if self.first:
+            self.history.file.unlink(missing_ok=True)
+        reason = "nothing was trained: mend what the table above calls an error, or export DOCTOR=no"
+        self._settle(Decision(action="end", code=2, reason=reason))
 
     def ask(self) -> None:
         """Asks the child to save and to stop, if there is one."""
@@ -87,9 +108,8 @@ class Trial:
         """
         if self.decision is not None:
             return self.decision
-        assert self.child is not None
         child, self.child = self.child, None
-        status = child.wait()
+        status = 1 if child is None else child.wait()  # without one where the doctor was interrupted
         if not self.first:
             reason = f"node {self.seat.node} ended with {status}"
             self.decision = Decision(action="end", code=abs(status), reason=reason)
@@ -136,6 +156,10 @@ class Trial:
             if self.decision.avoid:  # of a job that runs this could not be changed
                 exclude(self.seat.job, self.decision.avoid)
 
+    def _ended(self) -> bool:
+        assert self.child is not None
+        return os.waitid(os.P_PID, self.child.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
+
     def _settle(self, decision: Decision) -> Decision:
         self.decision = decision
         self._say(f"{'' if decision.action == 'requeue' else 'not '}queued again: {decision.reason}")
@@ -144,9 +168,10 @@ class Trial:
                 f"without {', '.join(decision.avoid)} from now on: three attempts failed there. "
                 f"Undo with: scontrol update JobId={self.seat.job} ExcNodeList="
             )
-        if sync := sync_command(self.history.endings[-1]):
+        if self.history.endings and (sync := sync_command(self.history.endings[-1])):
             self._say(f"W&B, where there is internet: {sync}")
         return decision
 
     def _say(self, line: str) -> None:
-        print(f"[job {self.seat.job}, attempt {self.attempt}] {line}", flush=True)
+        if self.first:
+            print(f"[job {self.seat.job}, attempt {self.attempt}] {line}", flush=True)

@@ -1,7 +1,7 @@
 #!/bin/bash
 # The part that all recipes share: job.sh RECIPE [flags of launch/train.py], inside a Slurm job. Starts one torchrun
 # per node, and afterwards decides whether the job is queued again. On a login node it submits the recipe's script.
-# Reads DATA, ENV, CONTAINER, STAGE, IFNAME and PROCESSES: see site.example.
+# Reads DATA, ENV, CONTAINER, STAGE, IFNAME, PROCESSES and DOCTOR: see site.example.
 set -euo pipefail
 
 checkout=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
@@ -104,12 +104,12 @@ queue_again() {
             fail "Slurm did not requeue job $job; the same sbatch command goes on from the last checkpoint"
     fi
     if [[ $avoid ]]; then
-        local known
-        known=$(record ExcNodeList) || true
-        [[ $known && $known != '(null)' ]] && known=$known,$avoid || known=$avoid
-        scontrol update JobId="$job" ExcNodeList="$known" &&
+        local before
+        before=$(record ExcNodeList) || true
+        [[ $before != '(null)' ]] || before=
+        scontrol update JobId="$job" ExcNodeList="${before:+$before,}$avoid" &&
             say "without $avoid from now on: three attempts failed there." \
-                "Undo with: scontrol update JobId=$job ExcNodeList="
+                "Undo with: scontrol update JobId=$job ExcNodeList=$before"
     fi
     exit 0
 }
@@ -130,22 +130,28 @@ trap 'terminated=1' TERM # scancel, or an end that Slurm has decided itself
 trap 'warned=1; say "Slurm wants the nodes back: the trainer is asked to save and to stop"
       [[ -z $step ]] || kill -USR1 "$step"' USR1
 
-launch=(
-    srun --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 --cpus-per-task="$cpus"
-    --kill-on-bad-exit=1
-    bash "$checkout/slurm/node.sh" "$python" "$SLURM_JOB_NUM_NODES" "$processes" "$head:$port" "$job.$attempt"
-    "$recipe" ${flags[@]+"${flags[@]}"}
-)
+on_each_node() { # on_each_node MINUTES PORT RUN_ID [more arguments of the program]: sets status
+    srun --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 --cpus-per-task="$cpus" \
+        --kill-on-bad-exit=1 --time="$1" \
+        bash "$checkout/slurm/node.sh" "$python" "$SLURM_JOB_NUM_NODES" "$processes" "$head:$2" "$3" \
+        "$recipe" ${flags[@]+"${flags[@]}"} "${@:4}" &
+    step=$!
+    while :; do # a trapped signal ends `wait`, not the step
+        wait "$step" && status=0 || status=$?
+        kill -0 "$step" 2>/dev/null || break
+    done
+    step=
+}
+
 say "$recipe: $SLURM_JOB_NUM_NODES nodes ($SLURM_JOB_NODELIST) x $processes processes, $cpus CPUs per node," \
     "rendezvous $head:$port, $python, $checkout"
 
-"${launch[@]}" &
-step=$!
-status=0
-while :; do # a trapped signal ends `wait`, not the step
-    wait "$step" && status=0 || status=$?
-    kill -0 "$step" 2>/dev/null || break
-done
+status=0 sound=1
+if [[ ${DOCTOR:-yes} != no ]]; then
+    PROGRAM=doctor.py STAGE='' REXNET_ATTEMPT='' on_each_node 5 $((port + 1)) "$job.$attempt.doctor" --quick
+    ((status == 0)) || sound=
+fi
+[[ ! $sound || $terminated || $warned ]] || on_each_node 0 "$port" "$job.$attempt"
 
 # ---------------------------------------------------------------------- what now
 # A lost node needs nothing here: srun waits for it until Slurm gives it up and queues the job again itself.
@@ -164,6 +170,10 @@ if [[ $restarts =~ ^[0-9]+$ ]] && ((restarts > attempt)); then
     signs+=(terminated restarted)
 elif [[ $terminated || $(record JobState) == CANCELLED ]]; then
     signs+=(terminated)
+fi
+if [[ ! $sound && ${#signs[@]} == 0 && $(record JobState) == RUNNING ]]; then
+    rm -f "$folder/.slurm/$name.json"
+    fail "nothing was trained: mend what the table above calls an error. Or skip the check: export DOCTOR=no"
 fi
 trap '' TERM
 conclude end "$status" ${signs[@]+"${signs[@]}"}

@@ -1,7 +1,7 @@
 #!/bin/bash
 # One node's part of a run, whoever has started it:
 #   node.sh PYTHON NODES PROCESSES HOST:PORT RUN_ID [arguments of launch/train.py]
-# Starts torchrun with PROCESSES trainers, inside CONTAINER if that is set, after copying the data to STAGE if that is
+# Starts torchrun with PROCESSES trainers (or what PROGRAM names instead of train.py), inside CONTAINER if that is set, after copying the data to STAGE if that is
 # set. Asked for the node, by any of the signals below, it asks the trainers alone to save and to stop: they then end
 # well, and so does torchrun. A torchrun that is signalled itself ends as failed, however well its workers have ended.
 set -uo pipefail
@@ -54,7 +54,7 @@ follow() { # until the child has ended: a trapped signal ends `wait`, not the ch
 if [[ ${STAGE:-} ]]; then
     staged=$(mktemp) && trap 'rm -f "$staged"' EXIT
     staging=1
-    "$python" "$checkout/launch/stage.py" "$STAGE" ${arguments[@]+"${arguments[@]}"} >"$staged" &
+    "$python" "$checkout/launch/stage.py" "$STAGE" -- ${arguments[@]+"${arguments[@]}"} >"$staged" &
     child=$!
     follow || exit
     staging='' child=''
@@ -65,7 +65,7 @@ fi
 
 (
     trap '' USR1 USR2 # some clusters signal every process of a step, others its first alone
-    exec "${torchrun[@]}" "$checkout/launch/train.py" ${arguments[@]+"${arguments[@]}"}
+    exec "${torchrun[@]}" "$checkout/launch/${PROGRAM:-train.py}" ${arguments[@]+"${arguments[@]}"}
 ) &
 child=$!
 follow

@@ -29,7 +29,7 @@ done
 
 # ---------------------------------------------------------------------- slurm/site
 
-ours=(DATA ENV CONTAINER STAGE IFNAME PROCESSES)
+ours=(DATA ENV CONTAINER STAGE IFNAME PROCESSES DOCTOR)
 # Of sbatch's own variables those that make sense for these scripts.
 slurms=(SBATCH_{ACCOUNT,CLUSTERS,CONSTRAINT,CPUS_PER_GPU,EXCLUSIVE,GPUS_PER_NODE,HINT,MEM_PER_GPU,NETWORK,PARTITION}
     SBATCH_{QOS,REQ_SWITCH,RESERVATION,TIMELIMIT,WAIT4SWITCH,WCKEY})

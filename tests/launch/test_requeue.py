@@ -171,10 +171,16 @@ def test_as_a_batch_script_asks(tmp_path: Path) -> None:
         )
         return done.stdout.splitlines()
 
+    run = tmp_path / "my run"
+    (run / "wandb" / "offline-run-1").mkdir(parents=True)
+    (run / "last.pt").touch()
     assert ask("begin", "0", "node1,node2")[0] == "go"
-    tell(History(tmp_path, "c-1"), 0, state="requeue", step=3, message="two\nlines")
-    assert ask("end", "1", "warned", "") == [
-        *("requeue", "0", "", "to go on from step 3", "requeue, step 3, two lines")
+    said = {"state": "requeue", "step": 3, "message": "two\nlines", "folder": str(run)}
+    tell(History(tmp_path, "c-1"), 0, **said)
+    assert ask("end", "1", "warned") == [
+        *("requeue", "0", "", "to go on from step 3", "requeue, step 3, two lines"),
+        f"wandb sync '{run}/wandb'/offline-run-*",
     ]
     ask("begin", "1", "node1,node2")
+    tell(History(tmp_path, "c-1"), 1, state="requeue", step=4, folder=None)
     assert ask("end", "143", "terminated", "preempted")[:2] == ["end", "1"]

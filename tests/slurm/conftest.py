@@ -24,8 +24,11 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 @pytest.fixture(scope="session")
 def environment() -> dict[str, str]:
-    """What a user sets before sbatch: this Python's environment, one process per node, few threads."""
-    return {"ENV": sys.prefix, "PROCESSES": "1", "OMP_NUM_THREADS": "1"}
+    """What a user sets before sbatch: this Python's environment, one process per node, few threads.
+
+    Without the doctor, who takes some seconds per job; tests of his set DOCTOR anew.
+    """
+    return {"ENV": sys.prefix, "PROCESSES": "1", "OMP_NUM_THREADS": "1", "DOCTOR": "no"}
 
 
 def copied(folder: Path) -> Path:

@@ -62,6 +62,59 @@ def test_another_shape_needs_no_other_change(
     assert "20 CPUs per node" in log
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("options", "nodes", "per_node"),
+    [
+        ((), 2, 8),  # as the script has it
+        (("--gpus-per-node=4",), 2, 4),
+        (("--nodes=1", "--gpus-per-node=2"), 1, 2),
+        (("--nodes=1", "--gpus-per-node=1"), 1, 1),  # a process that sees one device
+    ],
+)
+def test_the_gpus_that_are_asked_for_are_the_processes(
+    cluster: Cluster,
+    checkout: Path,
+    environment: dict[str, str],
+    tmp_path: Path,
+    options: tuple[str, ...],
+    nodes: int,
+    per_node: int,
+) -> None:
+    out = tmp_path / "out"
+    number = cluster.submit(
+        *(*options, "slurm/rexnet_2.0.sh", "--out", str(out)),
+        cwd=checkout,
+        env=environment | {"PROCESSES": ""},
+    )
+    record = cluster.finish(number)
+    assert record["JobState"] == "COMPLETED", (checkout / f"rexnet_2.0-{number}.out").read_text()
+    seen = ranks(out)
+    assert [s["rank"] for s in seen] == list(range(nodes * per_node))
+    assert {s["world"] for s in seen} == {nodes * per_node}
+    assert {s["settings"]["LOCAL_WORLD_SIZE"] for s in seen} == {str(per_node)}
+    assert len({(s["host"], s["settings"]["LOCAL_RANK"]) for s in seen}) == nodes * per_node
+    assert {s["gpus"] for s in seen} == {",".join(map(str, range(per_node)))}
+    assert all(s["arguments"] == ["rexnet_2.0", "--out", str(out)] for s in seen)
+
+
+@pytest.mark.slow
+def test_gpus_that_are_asked_for_per_task(
+    cluster: Cluster, checkout: Path, environment: dict[str, str], tmp_path: Path
+) -> None:
+    """Beside the script's own --gpus-per-node: all of a node's GPUs still go to its one torchrun."""
+    out = tmp_path / "out"
+    number = cluster.submit(
+        *("--nodes=1", "--gpus-per-node=2", "--ntasks-per-node=2", "--gpus-per-task=1"),
+        *("slurm/rexnet_2.0.sh", "--out", str(out)),
+        cwd=checkout,
+        env=environment | {"PROCESSES": ""},
+    )
+    record = cluster.finish(number)
+    assert record["JobState"] == "COMPLETED", (checkout / f"rexnet_2.0-{number}.out").read_text()
+    assert [(s["rank"], s["world"], s["gpus"]) for s in ranks(out)] == [(0, 2, "0,1"), (1, 2, "0,1")]
+
+
 @pytest.mark.parametrize(
     ("plan", "exit_code", "word"),
     [
@@ -118,6 +171,33 @@ def test_wrong_settings_end_with_one_message(
     number = cluster.submit("--nodes=1", "slurm/rexnet_1.3.sh", cwd=checkout, env=environment | settings)
     assert cluster.finish(number)["ExitCode"] == "2:0"
     assert word in (checkout / f"rexnet_1.3-{number}.out").read_text()
+
+
+DOCTOR = """import os, sys
+if os.environ["RANK"] == "0":
+    print("the doctor was here:", *sys.argv[1:])
+sys.exit(1 if "--sick" in sys.argv else 0)
+"""
+
+
+@pytest.mark.parametrize("sick", [False, True])
+def test_the_doctor_comes_first_and_his_errors_end_the_job(
+    cluster: Cluster, checkout: Path, environment: dict[str, str], tmp_path: Path, sick: bool
+) -> None:
+    (checkout / "launch" / "doctor.py").write_text(DOCTOR)
+    out, more = tmp_path / "out", ("--sick",) if sick else ("--fit",)
+    number = cluster.submit(
+        *("slurm/rexnet_1.0.sh", "--out", str(out), *more), cwd=checkout, env=environment | {"DOCTOR": ""}
+    )
+    record = cluster.finish(number)
+    log = (checkout / f"rexnet_1.0-{number}.out").read_text()
+    assert f"the doctor was here: rexnet_1.0 --out {out} {more[0]} --quick" in log
+    assert (record["ExitCode"], record["Restarts"]) == ("2:0" if sick else "0:0", "0")
+    assert ("nothing was trained: mend what the table above calls an error" in log) == sick
+    assert out.exists() != sick
+    assert not any((checkout / "runs" / ".slurm").iterdir())
+    if not sick:
+        assert ranks(out)[0]["arguments"] == ["rexnet_1.0", "--out", str(out), "--fit"]
 
 
 def test_a_login_shells_env_file_is_no_environment(

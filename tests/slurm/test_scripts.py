@@ -21,9 +21,10 @@ def test_names_the_recipe_of_its_own_name(script: Path) -> None:
     assert script.stem in recipes.RECIPES
 
 
-def test_the_six_differ_in_recipe_and_nodes_only() -> None:
+def test_the_six_differ_in_recipe_nodes_and_time_only() -> None:
     def general(script: Path) -> str:
-        return re.sub(r"--nodes=\d", "--nodes=N", script.read_text().replace(script.stem, "RECIPE"))
+        text = re.sub(r"--nodes=\d", "--nodes=N", script.read_text().replace(script.stem, "RECIPE"))
+        return re.sub(r"--time=\d\d:00:00\n", "--time=T\n", text)
 
     assert len({general(script) for script in SCRIPTS}) == 1
     nodes = {s.stem: re.findall(r"^#SBATCH --nodes=(\d)$", s.read_text(), re.MULTILINE) for s in SCRIPTS}
@@ -31,7 +32,8 @@ def test_the_six_differ_in_recipe_and_nodes_only() -> None:
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
-def test_its_gpus_divide_the_recipes_batch(script: Path) -> None:
+def test_its_gpus_divide_the_recipes_batch_and_its_time_suffices(script: Path) -> None:
+    from launch.estimate import v100_rate
     from launch.plan import make_plan
     from launch.recipes import RECIPES
 
@@ -39,8 +41,28 @@ def test_its_gpus_divide_the_recipes_batch(script: Path) -> None:
     nodes, gpus = (
         int(re.findall(rf"^#SBATCH --{n}=(\d+)$", text, re.MULTILINE)[0]) for n in ("nodes", "gpus-per-node")
     )
-    plan = make_plan(RECIPES[script.stem][1], nodes=nodes, ranks=nodes * gpus)
+    run = RECIPES[script.stem][1]
+    plan = make_plan(run, nodes=nodes, ranks=nodes * gpus)
     assert plan.accumulation == 1
+    # The hours are derived, with perfect scaling: 2.5 times as many are still one attempt. A longer run goes
+    # on by itself, and a limit far above the need only makes the wait in the queue longer.
+    allowed = int(re.findall(r"^#SBATCH --time=(\d\d):00:00$", text, re.MULTILINE)[0])
+    rate = v100_rate(run)
+    assert rate is not None
+    hours = run.epochs * 1_281_167 / (rate * plan.ranks) / 3600
+    assert 2.5 <= allowed / hours <= 4
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(("nodes", "gpus"), [(2, 8), (4, 4), (2, 4), (1, 2), (1, 1)])
+def test_on_any_shape_it_trains_the_same_micro_batches(script: Path, nodes: int, gpus: int) -> None:
+    from launch.plan import make_plan
+    from launch.recipes import RECIPES
+
+    run = RECIPES[script.stem][1]
+    plan = make_plan(run, nodes=nodes, ranks=nodes * gpus)
+    assert (plan.batch, plan.micro_batch) == (run.batch, run.micro_batch)
+    assert plan.micro_batch * plan.accumulation * plan.ranks == plan.batch
 
 
 def test_no_hyperparameter_in_slurm() -> None:

@@ -178,6 +178,7 @@ exec "$@"
 """
 
 
+@pytest.mark.slow
 @pytest.mark.slurm
 def test_in_an_image_with_a_network_card(
     cluster: Cluster, checkout: Path, environment: dict[str, str], images: Path, tmp_path: Path

@@ -19,7 +19,7 @@ def start(checkout: Path, *arguments: str, cwd: Path, **variables: str) -> tuple
     """Returns the process to kill, and the log."""
     shutil.copy(HERE / "stand_in.py", checkout / "launch" / "train.py")
     program = [sys.executable, str(checkout / "launch" / "submit.py"), "demo", "--cluster", "local"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PROCESSES": "1"} | variables
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PROCESSES": "1", "DOCTOR": "no"} | variables
     done = subprocess.run(
         [*program, *arguments], cwd=cwd, env=environment, capture_output=True, text=True, timeout=60
     )

@@ -1,0 +1,42 @@
+"""What a check has found. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+Level: TypeAlias = Literal["ok", "warning", "error"]
+
+LEVELS: tuple[Level, ...] = ("ok", "warning", "error")
+"""From good to bad. A warning stops nothing; with an error a run would not train, or not as asked."""
+
+_NAMED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One check's result: what is, what was wanted, and what to type where that helps."""
+
+    level: Level
+    text: str
+    remedy: str = ""
+
+
+def looked(look: Callable[[], Finding]) -> Finding:
+    """Returns what `look` finds. That a check itself fails is a warning: it says nothing of the machine."""
+    try:
+        return look()
+    except Exception as error:
+        return Finding("warning", f"could not be looked at ({gist(error)})")
+
+
+def gist(error: BaseException) -> str:
+    """Returns an error's kind and its first line."""
+    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0][:300]}"
+
+
+def enumeration(names: Sequence[str]) -> str:
+    """Returns the first names, and how many there are."""
+    more = f", ... ({len(names)} in all)" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
