@@ -35,6 +35,7 @@ class Attempt:
         step: the last step trained.
         silent: nothing was attempted, so nothing is recorded.
         barred: the folder is another process's: nothing is written into it.
+        began: Unix seconds.
         stop: whether this process has been told to stop.
     """
 
@@ -46,6 +47,7 @@ class Attempt:
     begun: bool = False
     barred: bool = False
     recorded: bool = False
+    began: float = field(default_factory=time.time)
     rank: int = field(default_factory=lambda: int(os.environ.get("RANK", "0")))
     stop: StopRequest = field(init=False)
 

@@ -8,10 +8,8 @@ import pty
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +20,7 @@ from launch.track.jsonl import Jsonl
 from launch.track.terminal import Terminal
 from launch.track.trackers import Silent, Trackers
 from launch.track.weights_and_biases import WeightsAndBiases
-
-KEY = "0123456789abcdef" * 2 + "01234567"
+from tests.launch.played_server import KEY, Server, serving
 
 
 def train(step: int, **more: Any) -> dict[str, Any]:
@@ -419,13 +416,13 @@ class TestWeightsAndBiases:
         assert "no key is set" in first and second == "mode offline"
 
     def test_online_it_is_one_run_over_two_attempts(
-        self, no_account: Path, server: "Server", monkeypatch: pytest.MonkeyPatch
+        self, no_account: Path, server: Server, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("WANDB_API_KEY", KEY)
         monkeypatch.setenv("WANDB_BASE_URL", server.url)
         tracker, said, _ = track(no_account, [train(1), evaluation(10, 70.0)], state="requeue")
         assert (tracker.mode, tracker.url) == ("online", f"{server.url}/team/rexnet/runs/abcd1234")
-        assert said == [f"W&B: {tracker.url}"] * 2
+        assert said == [tracker.words] == [f"W&B: {tracker.url}"]
         track(no_account, [evaluation(20, 71.0)], earlier=[evaluation(10, 70.0)])
         assert server.ids == {"abcd1234"}
         assert [row["step"] for row in server.history] == [1, 10, 20]
@@ -434,7 +431,7 @@ class TestWeightsAndBiases:
 
     @pytest.mark.slow
     def test_a_network_that_vanishes_costs_a_bounded_end(
-        self, no_account: Path, server: "Server", monkeypatch: pytest.MonkeyPatch
+        self, no_account: Path, server: Server, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The server takes connections and does not answer any more: nothing is refused."""
         monkeypatch.setenv("WANDB_API_KEY", KEY)
@@ -455,89 +452,7 @@ class TestWeightsAndBiases:
         assert (no_account / "wandb").is_dir()
 
 
-class Server:
-    """Answers W&B's client well enough to be sent a run, and keeps what came."""
-
-    def __init__(self, http: ThreadingHTTPServer) -> None:
-        self.url = f"http://127.0.0.1:{http.server_address[1]}"
-        self.ids: set[str] = set()
-        self.history: list[dict[str, Any]] = []
-        self.received = b""
-        self.vanished = threading.Event()
-
-    def answer(self, path: str, body: bytes) -> dict[str, Any]:
-        self.received += body
-        if path.endswith("/file_stream"):
-            files = json.loads(body).get("files") or {}
-            self.history += [
-                json.loads(line) for line in files.get("wandb-history.jsonl", {}).get("content", [])
-            ]
-            return {}
-        if not path.endswith("/graphql"):
-            return {}
-        request = json.loads(body)
-        query, variables = request["query"], request.get("variables") or {}
-        team = {"id": "1", "name": "team"}
-        if "upsertBucket" in query:
-            self.ids.add(variables["name"])
-            project = {"id": "1", "name": "rexnet", "entity": team}
-            bucket = {
-                "id": "1",
-                "name": variables["name"],
-                "displayName": "r",
-                "config": "{}",
-                "project": project,
-            }
-            return {"data": {"upsertBucket": {"inserted": True, "bucket": bucket}}}
-        if "historyTail" in query:
-            lines = len(self.history)
-            bucket = {
-                "id": "1",
-                "name": variables["name"],
-                "config": "{}",
-                "summaryMetrics": "{}",
-                "wandbConfig": '{"t": {}}',
-                "historyLineCount": lines,
-                "eventsLineCount": 0,
-                "logLineCount": 0,
-                "historyTail": json.dumps([json.dumps(row) for row in self.history[-1:]]),
-                "eventsTail": "[]",
-                "tags": [],
-            }
-            return {"data": {"model": {"id": "1", "name": "rexnet", "bucket": bucket if lines else None}}}
-        if "viewer" in query:
-            viewer = {"id": "1", "entity": "team", "username": "u", "flags": "{}", "teams": {"edges": []}}
-            return {"data": {"viewer": viewer}}
-        return {"data": {}, "errors": [{"message": "not known here"}]}
-
-
 @pytest.fixture
 def server() -> Iterator[Server]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def log_message(self, format: str, *args: Any) -> None: ...
-
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            while known.vanished.is_set():
-                time.sleep(0.1)
-            with lock:
-                content = json.dumps(known.answer(self.path, body)).encode()
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        do_PUT = do_GET = do_POST
-
-    lock = threading.Lock()
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
-        http.daemon_threads = True
-        known = Server(http)
-        thread = threading.Thread(target=http.serve_forever)
-        thread.start()
-        yield known
-        http.shutdown()
-        thread.join()
+    with serving() as played:
+        yield played
