@@ -66,6 +66,10 @@ class Server:
             view |= {"type": variables["type"], "displayName": variables["displayName"], "description": ""}
             view |= {"project": PROJECT, "updatedAt": "2026-01-02T03:04:05"}
             return {"data": {"upsertView": {"inserted": True, "view": view}}}
+        if "GetProjects" in query:
+            known = {"createdAt": "2026-01-02T03:04:05", "isBenchmark": False, "user": None}
+            pages = {"pageInfo": {"hasNextPage": False, "endCursor": None}}
+            return {"data": {"models": pages | {"edges": [{"node": PROJECT | known}]}}}
         if "viewer" in query.lower():
             viewer = {"id": "1", "entity": "team", "username": "u", "flags": "{}", "teams": {"edges": []}}
             return {"data": {"viewer": viewer}}
