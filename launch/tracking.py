@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from launch.engine.ports import Record
@@ -89,4 +90,6 @@ class Tracking:
         known["url"] = self.wandb.url or known["url"]
         if known != self.facts["wandb"]:
             self.facts = {**self.facts, "wandb": known}
-            self.folder.write_facts(self.facts)
+            with suppress(OSError):  # a full disk, or a folder that is gone for a while, ends no training
+                if self.folder.record.exists():
+                    self.folder.write_facts(self.facts)

@@ -1,10 +1,11 @@
 """Plays W&B's server well enough to be sent runs, workspaces and reports, and keeps what came."""
 
 import json
+import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -122,3 +123,16 @@ def serving() -> Iterator[Server]:
         finally:
             http.shutdown()
             thread.join()
+
+
+@contextmanager
+def dropping() -> Iterator[str]:
+    """An address whose packets nobody answers, as behind a firewall: its queue of connections is full."""
+    with socket.socket() as listening, ExitStack() as waiting:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(0)
+        for _ in range(4):
+            caller = waiting.enter_context(socket.socket())
+            caller.setblocking(False)
+            caller.connect_ex(listening.getsockname())
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
