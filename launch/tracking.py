@@ -63,7 +63,7 @@ class Tracking:
         file = self.folder.path / "images.png"
         try:
             caption = draw_pictures(self.session, file)
-        except (ValueError, OSError) as error:  # a damaged image: training has a way with it
+        except (ValueError, OSError, RuntimeError) as error:  # damaged images: training has a way with them
             self.terminal.say(f"no training images are drawn: {error}")
         else:
             self.terminal.say(f"{file}: {caption}")

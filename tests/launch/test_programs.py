@@ -50,6 +50,7 @@ def test_a_mixed_tree_trains_and_leaves_the_folder(trained: tuple[Path, str]) ->
         "run.json attempt.json metrics.jsonl log.txt last.pt previous.pt model.safetensors predictions.npz"
     )
     assert {*wanted.split(), "report.html"} <= {path.name for path in folder.iterdir()}
+    assert not (folder / "images.png").exists()  # only where it is asked for
     facts = json.loads((folder / "run.json").read_text())
     assert folder.name == f"demo-{facts['identity']}"
     assert facts["plan"] == {

@@ -44,7 +44,7 @@ def surroundings(home: Path) -> dict[str, str]:
 def test_no_secret_and_no_tag_leaves(data: Path, tmp_path: Path) -> None:
     out, home = tmp_path / "run", tmp_path / "home"
     home.mkdir()
-    remote = ["git", "remote", "get-url", "origin"]
+    remote = ["git", "ls-remote", "--get-url", "origin"]
     planted = subprocess.run(
         remote, cwd=REPOSITORY, env=environment(**surroundings(home)), capture_output=True
     )
