@@ -36,6 +36,7 @@ class Attempt:
         silent: nothing was attempted, so nothing is recorded.
         barred: the folder is another process's: nothing is written into it.
         hosts: machines whose processes went missing.
+        began: Unix seconds.
         stop: whether this process has been told to stop.
     """
 
@@ -48,6 +49,7 @@ class Attempt:
     begun: bool = False
     barred: bool = False
     recorded: bool = False
+    began: float = field(default_factory=time.time)
     rank: int = field(default_factory=lambda: int(os.environ.get("RANK", "0")))
     stop: StopRequest = field(init=False)
 

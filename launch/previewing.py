@@ -47,7 +47,7 @@ def draw_preview(request: PreviewRequest) -> str:
     index = open_index(_train(request.folder))
     first = np.arange(min(request.images, len(index)))
     ids = order.at(first, seed=request.seed, count=len(index))[1]
-    page = _page(index, ids, request)
+    page = draw_page(index, ids, request)
     request.out.parent.mkdir(parents=True, exist_ok=True)
     page.save(request.out)
     shown = f"{len(ids)} images of {index.root} in {request.epochs} epochs"
@@ -67,8 +67,15 @@ def _train(folder: Path) -> Path:
     return folder / "train" if (folder / "train").is_dir() else folder
 
 
-def _page(index: Index, ids: NDArray[np.int64], request: PreviewRequest) -> Image.Image:
-    """Rows of original, epochs and, with mixup or cutmix, mixed micro-batches of the page's images."""
+def draw_page(index: Index, ids: NDArray[np.int64], request: PreviewRequest) -> Image.Image:
+    """Returns rows of original, epochs and, with mixup or cutmix, mixed micro-batches of the page's images.
+
+    Args:
+        ids: of the images [B].
+
+    Raises:
+        ValueError: one of them is damaged.
+    """
     augmentation, size, count = request.augmentation, request.augmentation.image_size, len(ids)
     epochs = np.repeat(np.arange(request.epochs), count)
     plan, images = show(

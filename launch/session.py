@@ -233,7 +233,10 @@ class Session:
     def references(self) -> dict[str, float]:
         """Returns the published accuracies that stand beside ours; none where the data is not ImageNet-1k."""
         figures = self.published()
-        return {"official/acc1": figures.acc1, "official/acc5": figures.acc5} if figures else {}
+        if figures is None:
+            return {}
+        known = {"official/acc1": figures.acc1, "official/acc5": figures.acc5}
+        return known if figures.earlier_acc1 is None else {**known, "earlier/acc1": figures.earlier_acc1}
 
     def constant_batch(self) -> Batch:
         """Returns a micro-batch of black images, for what depends on shapes alone."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch.distributed as dist
@@ -23,14 +22,12 @@ from launch.engine.state import TrainState
 from launch.exhaustion import exhausted
 from launch.facts import run_facts
 from launch.folder import RunFolder
-from launch.hold import Guard, Hold
+from launch.hold import Hold
 from launch.opening import Say, open_session, open_terminal
 from launch.reporting.page import write_page
 from launch.session import Session
-from launch.track.jsonl import Jsonl
-from launch.track.terminal import Terminal
-from launch.track.trackers import Silent, Trackers
-from launch.track.weights_and_biases import WeightsAndBiases
+from launch.track.trackers import Silent
+from launch.tracking import Tracking
 from rexnet.weights import save_weights
 
 
@@ -55,7 +52,9 @@ def train(command: Command, attempt: Attempt) -> None:
         first = session.world.place.first
         if first:
             folder.write_facts(facts)
-        tracker = _trackers(hold, terminal, session, folder, facts, state) if terminal else Silent()
+        tracker = (
+            Tracking(hold, terminal, session, folder, facts=facts, state=state) if terminal else Silent()
+        )
         loop = session.new_loop(
             session.new_step(state),
             tracker=tracker,
@@ -74,6 +73,8 @@ def train(command: Command, attempt: Attempt) -> None:
         ending = "fault"
         try:
             tracker.write(loop.event("resume" if state.step else "start", folder=str(folder.path)))
+            if isinstance(tracker, Tracking):
+                tracker.show_images()
             for file, fault in checkpoints.damaged.items():
                 tracker.write(loop.event("damaged checkpoint", file=str(file), fault=fault))
             attempt.state, attempt.message = _run(session, loop, folder, tracker, hold=hold)
@@ -88,9 +89,9 @@ def train(command: Command, attempt: Attempt) -> None:
         say(attempt.message)
         if first:
             hold.check()
-            if isinstance(tracker, Trackers):
-                folder.write_facts({**facts, "wandb": {**facts["wandb"], **_wandb_found(tracker)}})
             say(f"Weights, metrics and report: {write_page(folder.path).parent}")
+        if isinstance(tracker, Tracking) and tracker.words:
+            say(tracker.words)
 
 
 def _resume(session: Session, folder: RunFolder, *, say: Say) -> tuple[TrainState, Checkpoints]:
@@ -112,27 +113,6 @@ def _resume(session: Session, folder: RunFolder, *, say: Say) -> tuple[TrainStat
     return state, checkpoints
 
 
-def _trackers(
-    hold: Hold,
-    terminal: Terminal,
-    session: Session,
-    folder: RunFolder,
-    facts: dict[str, Any],
-    state: TrainState,
-) -> Trackers:
-    metrics = folder.path / "metrics.jsonl"
-    owed = session.course.owes_score(step=state.step, scored=state.scored)
-    jsonl = Jsonl(metrics, resume_step=state.step, owes_score=owed)
-    terminal.begin(
-        log=folder.path / "log.txt",
-        steps=session.course.steps,
-        steps_per_epoch=session.course.steps_per_epoch,
-        batch=session.course.batch,
-    )
-    wandb = WeightsAndBiases(folder.path, facts=facts, say=terminal.say, earlier=jsonl.kept)
-    return Trackers([Guard(hold), jsonl, terminal, wandb])
-
-
 def _run(session: Session, loop: Loop, folder: RunFolder, tracker: Tracker, *, hold: Hold) -> tuple[str, str]:
     """Trains and, at the course's end, writes the results; returns the attempt's state and message."""
     try:
@@ -146,12 +126,6 @@ def _run(session: Session, loop: Loop, folder: RunFolder, tracker: Tracker, *, h
         pass
     tracker.write(loop.event("stop"))
     return "requeue", f"stopped as asked at step {loop.state.step}; the same command goes on"
-
-
-def _wandb_found(tracker: Trackers) -> dict[str, str | None]:
-    """Returns how W&B took the run, for run.json."""
-    wandb = next(t for t in tracker.trackers if isinstance(t, WeightsAndBiases))
-    return {"mode": wandb.mode, "url": wandb.url}
 
 
 def _finish(session: Session, loop: Loop, folder: RunFolder, tracker: Tracker, *, hold: Hold) -> str:

@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 from importlib.resources import files
+from typing import Any
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -16,9 +17,14 @@ class Published:
     earlier_acc1: float | None
 
 
+def published_variants() -> list[str]:
+    """Returns the variants of which there are published figures."""
+    return list(_variants())
+
+
 def published(variant: str) -> Published | None:
     """Returns a variant's published figures, or None where nobody has published any."""
-    entry = json.loads(files("rexnet").joinpath("variants.json").read_text()).get(variant)
+    entry = _variants().get(variant)
     if entry is None:
         return None
     return Published(
@@ -28,3 +34,7 @@ def published(variant: str) -> Published | None:
         acc5=entry["official"]["acc5"],
         earlier_acc1=(entry.get("earlier") or {}).get("acc1"),
     )
+
+
+def _variants() -> dict[str, Any]:
+    return json.loads(files("rexnet").joinpath("variants.json").read_text())

@@ -14,7 +14,7 @@ PACKAGES = ("rexnet", "pipeline", "launch")
 MAY_IMPORT = {
     "rexnet": {"rexnet", "torch", "safetensors"},
     "pipeline": {"pipeline", "numpy", "PIL", "torch", "nvidia"},
-    "launch/engine": {"launch.engine", "torch", "numpy", "safetensors", "apex"},
+    "launch/engine": {"launch.engine", "torch", "numpy", "safetensors", "apex", "pynvml"},
 }
 """Folder: what it may import besides the standard library."""
 

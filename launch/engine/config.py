@@ -101,6 +101,9 @@ class Keeping:
     """Minutes that processes wait for one that has stopped; then the run ends and says which. For its data
     one may wait 0.8 of that."""
 
+    track_images: bool = field(default=False, metadata=OPERATION)
+    """Draw the first training images, as augmentation makes them, to images.png and W&B."""
+
     def __post_init__(self) -> None:
         if self.log_every < 1 or self.checkpoint_minutes < 0:
             raise ValueError("log-every must be at least 1 and checkpoint-minutes not negative")

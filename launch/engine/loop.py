@@ -21,6 +21,9 @@ from launch.engine.pulse import Pulse, silent_pulse
 from launch.engine.schedule import ema_decay, learning_rate
 from launch.engine.step import Step
 
+_CHECKPOINT = {"seconds": "s", "stall": "stall_s"}
+"""What a checkpoint's event tells, and what the next line of metrics calls it."""
+
 
 class Loop:
     """Trains a state along a course.
@@ -68,6 +71,7 @@ class Loop:
         self.tracker, self.stop, self.references, self.restarts = tracker, stop, references, restarts
         self.pulse, self.progress = pulse or silent_pulse(), False
         self.max_bad, self.max_skipped, self.name_image, self.group = max_bad, max_skipped, name_image, group
+        self._saved: dict[str, float | int | str] = {}
 
     def run(self, *, until: int | None = None) -> bool:
         """Trains up to the course's end, or step `until`; returns whether it was told to stop earlier.
@@ -146,7 +150,7 @@ class Loop:
         """Returns the line of metrics.jsonl for training since the last line."""
         counts = {"health/restarts": self.restarts, "health/bad_images": len(self.state.bad)}
         counts["health/failed_saves"] = self.save.failed
-        return {**self._line("train"), **metrics, "train/lr": lr, **counts}
+        return {**self._line("train"), **metrics, "train/lr": lr, **counts, **self._saved}
 
     def name_bad(self, found: Sequence[Bad]) -> None:
         """Writes an event for each bad image that the run does not know yet, and keeps it."""
@@ -170,9 +174,12 @@ class Loop:
             "eval/loss": score.loss,
             "eval/images": score.images,
         }
+        if weights == "ema":
+            figures["health/ema_distance"] = self.state.average.distance(self.state.model)
         figures |= self.references
-        if "official/acc1" in self.references:
-            figures["gap/acc1"] = score.acc1 - self.references["official/acc1"]
+        for name, ours in (("acc1", score.acc1), ("acc5", score.acc5)):
+            if f"official/{name}" in self.references:
+                figures[f"gap/{name}"] = ours - self.references[f"official/{name}"]
         return self._line("eval") | figures
 
     def _save(self, *, due: bool, wait: bool) -> None:
@@ -180,6 +187,8 @@ class Loop:
         with self.stop.hold() if wait else nullcontext():
             for name, facts in self.save(due=due, wait=wait):
                 self.tracker.write(self.event(name, **facts))
+                if name == "checkpoint":
+                    self._saved = {f"cost/checkpoint_{n}": facts[f] for f, n in _CHECKPOINT.items()}
         self.progress |= due or wait
 
     def event(self, name: str, **facts: str | int | float) -> Record:

@@ -1,18 +1,23 @@
 """What the loop measures between two lines of metrics."""
 
+import math
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from statistics import median
 from typing import Any
 
+import numpy as np
 import torch
 import torch.distributed as dist
 
 from launch.engine.bad_images import Bad, gather_bad
+from launch.engine.gauges import UNKNOWN
 from launch.engine.ports import BadImage, MicroBatch
 from launch.engine.pulse import Pulse, silent_pulse
 from launch.engine.step import TOTALS, Step
+
+_PERCENTILES = (50, 95, 99)
 
 
 class Waiting:
@@ -76,16 +81,18 @@ class Meter:
         elapsed = time.perf_counter() - self.started
         known = {bad.id for bad in self.step.state.bad if bad.split == "train"}
         new = [bad for i, bad in self.waiting.bad.items() if i not in known]
-        ranks = dist.get_world_size()
-        works = [0.0] * ranks
-        works[dist.get_rank()] = self.step.own_work.read()
-        told = [float(stop), self.waiting.seconds / elapsed, len(new), self.waiting.images, *works]
+        ranks, rank = dist.get_world_size(), dist.get_rank()
+        laps = self.step.whole.read()
+        works, memories = [0.0] * ranks, [0.0] * ranks
+        works[rank], memories[rank] = _mean(self.step.own_work.read()), self.step.gauges.memory()
+        told = [float(stop), self.waiting.seconds / elapsed, len(new), self.waiting.images]
+        told += [self.step.gauges.energy(), *works, *memories]
         own = torch.tensor(told, dtype=torch.float64).to(self.step.totals.device)
         vector = torch.cat([self.step.totals, self.step.streak[None], own])
         dist.all_reduce(vector)
         read = vector.tolist()
-        *totals, streak, stops, waits, bad, shown = read[:-ranks]
-        works = read[-ranks:]
+        *totals, streak, stops, waits, bad, shown, joules = read[: -2 * ranks]
+        works, memories = read[-2 * ranks : -ranks], read[-ranks:]
         loss, hits, images, skipped = totals
         assert len(totals) == len(TOTALS) and shown > 0
         elapsed = time.perf_counter() - self.started
@@ -100,13 +107,36 @@ class Meter:
             "train/loss": loss / images if images else float("nan"),
             "train/acc1": 100 * hits / images if images else float("nan"),
             "speed/images_per_s": shown / elapsed,
+            "speed/images_per_s_per_gpu": shown / elapsed / ranks,
             "speed/data_wait": waits / ranks,
+            "speed/seconds": elapsed,
+            **_percentiles(laps),
             **_spread(works, hosts=self.waiting.pulse.hosts),
+            **_costs(memories, joules=joules),
             "health/skipped_steps": state.skipped,
             "health/skipped_in_a_row": state.streak,
             "health/grad_norm": float(self.step.gradient_norm),
             "health/loss_scale": state.scaler.get_scale(),
         }, stops > 0
+
+
+def _mean(laps: Sequence[float]) -> float:
+    return sum(laps) / max(len(laps), 1)
+
+
+def _percentiles(laps: Sequence[float]) -> dict[str, float]:
+    """Returns how long this rank's steps took, in milliseconds; the ranks take them together."""
+    if not laps:
+        return {}
+    found = np.percentile(laps, _PERCENTILES).tolist()
+    return {f"speed/step_ms_p{p}": value for p, value in zip(_PERCENTILES, found, strict=True)}
+
+
+def _costs(memories: Sequence[float], *, joules: float) -> dict[str, float]:
+    """Returns what the devices tell of themselves, without what they do not."""
+    costs = {"cost/gpu_memory_gib": max(memories) if not any(map(math.isnan, memories)) else UNKNOWN}
+    costs["cost/joules"] = joules
+    return {name: value for name, value in costs.items() if not math.isnan(value)}
 
 
 def _spread(works: Sequence[float], *, hosts: Sequence[str]) -> dict[str, float | str]:

@@ -30,6 +30,16 @@ class Average:
         torch._foreach_add_(averages, distances)  # pyright: ignore
         self.stats.counts.copy_(stats.counts)
 
+    @torch.no_grad()
+    def distance(self, model: nn.Module) -> float:
+        """Returns the norm of `model`'s weights minus these, over that of `model`'s. Waits for the device."""
+        weights = list(model.parameters())
+        norms = [
+            torch.nn.utils.get_total_norm(tensors, foreach=True)
+            for tensors in (torch._foreach_sub(weights, self.weights), weights)  # pyright: ignore
+        ]
+        return float(norms[0] / norms[1])
+
 
 @dataclass(slots=True)
 class TrainState:

@@ -12,6 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.profiler import record_function
 
 from launch.engine.config import LayoutName, Numerics, Optim, Precision
+from launch.engine.gauges import GpuGauges, HostGauges
 from launch.engine.ports import MicroBatch
 from launch.engine.state import TrainState
 from launch.engine.stopwatch import GpuWatch, HostWatch
@@ -91,6 +92,8 @@ class Step:
         losses: of this rank's micro-batches in the last step, [accumulation].
         streak: how many steps in a row, up to the last one, were skipped, [] float64.
         own_work: times a step up to its last backward pass, in which ranks wait for each other.
+        whole: times whole steps.
+        gauges: what the device tells of itself.
     """
 
     def __init__(
@@ -121,7 +124,9 @@ class Step:
         self.losses = torch.zeros(accumulation, device=device)
         self.streak = torch.full((), float(state.streak), dtype=torch.float64, device=device)
         self.gradient_norm = torch.zeros((), device=device)
-        self.own_work = GpuWatch() if device.type == "cuda" else HostWatch()
+        gpu = device.type == "cuda"
+        self.own_work, self.whole = (GpuWatch() if gpu else HostWatch() for _ in range(2))
+        self.gauges = GpuGauges(device) if gpu else HostGauges()
 
     def __call__(self, batches: Iterator[MicroBatch], *, lr: float, decay: float) -> None:
         """Takes this rank's micro-batches of one step from `batches` and moves the state by one step.
@@ -130,6 +135,7 @@ class Step:
         weights, momentum, EMA and running statistics stay as they were on all ranks, bit for bit. The choice
         is made on the device, and the clock counts the step.
         """
+        self.whole.start()
         state = self.state
         state.model.train()
         before = state.stats.snapshot()
@@ -149,6 +155,7 @@ class Step:
         self.totals[:3] += torch.where(skipped, 0.0, self.shown)
         self.totals[3] += skipped
         self.streak.add_(1).mul_(skipped)
+        self.whole.stop()
         state.step += 1
 
     def settle(self, batch: MicroBatch) -> None:

@@ -1,4 +1,4 @@
-"""Time between two points of a stream of work, added up without a wait for the device."""
+"""Time between two points of a stream of work, kept without a wait for the device."""
 
 import time
 
@@ -9,7 +9,8 @@ class HostWatch:
     """Of work that the host does itself."""
 
     def __init__(self) -> None:
-        self._seconds, self._laps, self._started = 0.0, 0, 0.0
+        self._laps: list[float] = []
+        self._started = 0.0
 
     def start(self) -> None:
         """Begins a lap."""
@@ -17,14 +18,12 @@ class HostWatch:
 
     def stop(self) -> None:
         """Ends it."""
-        self._seconds += time.perf_counter() - self._started
-        self._laps += 1
+        self._laps.append(1000 * (time.perf_counter() - self._started))
 
-    def read(self) -> float:
-        """Returns the mean milliseconds of the laps since the last reading; 0 where there were none."""
-        mean = 1000 * self._seconds / max(self._laps, 1)
-        self._seconds, self._laps = 0.0, 0
-        return mean
+    def read(self) -> list[float]:
+        """Returns the milliseconds of each lap since the last reading."""
+        laps, self._laps = self._laps, []
+        return laps
 
 
 class GpuWatch:
@@ -42,11 +41,10 @@ class GpuWatch:
         """Ends it."""
         self._laps[-1][1].record()
 
-    def read(self) -> float:
-        """Returns the mean milliseconds of the laps since the last reading, once the last one has ended."""
-        if not self._laps:
-            return 0.0
-        self._laps[-1][1].synchronize()
-        mean = sum(first.elapsed_time(last) for first, last in self._laps) / len(self._laps)
+    def read(self) -> list[float]:
+        """Returns the milliseconds of each lap since the last reading, once the last one has ended."""
+        if self._laps:
+            self._laps[-1][1].synchronize()
+        laps = [first.elapsed_time(last) for first, last in self._laps]
         self._laps.clear()
-        return mean
+        return laps

@@ -21,6 +21,12 @@ class Standing:
     epoch: float | None
     """Epoch of the evaluation; None without one."""
 
+    variant: str
+    """The network; empty where the files do not say."""
+
+    done: bool
+    """Whether the last attempt came to the run's end."""
+
     values: dict[str, float]
     """Of `COLUMNS`, those that the evaluation logged, in percent."""
 
@@ -34,16 +40,25 @@ def standing(run: Path) -> Standing:
     if not run.is_dir():
         raise FileNotFoundError(f"{run} is not a folder; name a run's folder, as runs/demo-0123abcd")
     last: dict[str, Any] = {}
-    attempts = 0
+    attempts, variant, done = 0, "", False
     for file in wandb_file.find(run):
         try:
-            rows = wandb_file.read(file).history
+            piece = wandb_file.read(file)
         except ValueError:  # killed before W&B had written anything
             continue
+        rows = piece.history
         attempts += bool(rows)
+        variant, done = str(piece.config.get("variant", variant)), piece.exit_code == 0
         last = next((row for row in reversed(rows) if "eval/acc1" in row), last)
     values = {name: float(last[name]) for name in COLUMNS if isinstance(last.get(name), int | float)}
-    return Standing(name=run.resolve().name, attempts=attempts, epoch=last.get("epoch"), values=values)
+    return Standing(
+        name=run.resolve().name,
+        attempts=attempts,
+        epoch=last.get("epoch"),
+        variant=variant,
+        done=done,
+        values=values,
+    )
 
 
 def table(standings: Iterable[Standing]) -> str:

@@ -1,21 +1,33 @@
 """Whether a server answers at all: asked before a client that would wait for long."""
 
 import socket
-from urllib.parse import urlsplit
+import threading
+from urllib.parse import SplitResult, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 
 def reachable(url: str, *, timeout: float) -> bool:
-    """Whether a connection to the server of `url` opens in `timeout` seconds; behind a proxy always True."""
+    """Whether a connection to the server of `url`, or to the proxy before it, opens in `timeout` seconds.
+
+    The name's look-up counts, which has no limit of its own: it may be left behind in a thread.
+    """
     parts = urlsplit(url)
     if parts.hostname is None:
         return False
-    if parts.scheme in getproxies() and not proxy_bypass(parts.hostname):
-        return True
+    proxy = getproxies().get(parts.scheme)
+    if proxy and not proxy_bypass(parts.hostname):
+        parts = urlsplit(proxy if "//" in proxy else f"//{proxy}")
+    answered: list[bool] = []
+    thread = threading.Thread(target=lambda: answered.append(_opens(parts, timeout)), daemon=True)
+    thread.start()
+    thread.join(timeout)
+    return answered == [True]
+
+
+def _opens(parts: SplitResult, timeout: float) -> bool:
     try:
-        with socket.create_connection(
-            (parts.hostname, parts.port or {"http": 80}.get(parts.scheme, 443)), timeout
-        ):
+        port = parts.port or {"http": 80}.get(parts.scheme, 443)
+        with socket.create_connection((parts.hostname, port), timeout):
             return True
-    except OSError:
+    except (OSError, ValueError):
         return False

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,13 @@ class Jsonl:
         owes_score: the evaluation at that step is still to come.
 
     Attributes:
-        kept: the records that were kept from earlier attempts, in order.
+        found: the whole records of earlier attempts, in order.
+        kept: those of them that were kept.
     """
 
     def __init__(self, path: Path, *, resume_step: int = 0, owes_score: bool = False) -> None:
-        self.kept = tuple(_cut_back(path, resume_step=resume_step, owes_score=owes_score))
+        self.found = _read(path)
+        self.kept = tuple(_cut_back(path, self.found, resume_step=resume_step, owes_score=owes_score))
         self._file = path.open("a", encoding="utf-8")
 
     def write(self, record: Record) -> None:
@@ -39,16 +42,23 @@ class Jsonl:
         self._file.close()
 
 
-def _cut_back(path: Path, *, resume_step: int, owes_score: bool) -> list[dict[str, Any]]:
+def _read(path: Path) -> tuple[dict[str, Any], ...]:
+    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+    return tuple(filter(None, map(_record, lines)))
+
+
+def _cut_back(
+    path: Path, found: Sequence[dict[str, Any]], *, resume_step: int, owes_score: bool
+) -> list[dict[str, Any]]:
+    """Rewrites the file without what is not to be kept of what was `found` in it, and returns the rest."""
     if not path.exists():
         return []
-    before = path.read_bytes()
-    records = [r for r in map(_record, before.splitlines(keepends=True)) if r and r["step"] <= resume_step]
+    records = [r for r in found if r["step"] <= resume_step]
     if owes_score:
         records = [r for r in records if r.get("kind") != "eval" or r["step"] < resume_step]
     kept = _without_the_end(records)
     after = "".join(json.dumps(r) + "\n" for r in kept).encode()
-    if after != before:
+    if after != path.read_bytes():
         whole = path.with_name(path.name + ".tmp")
         with whole.open("wb") as file:
             file.write(after)

@@ -1,16 +1,21 @@
-"""Where a run stands: its last and its best evaluation, and the images that proved bad."""
+"""Where a run stands: its last and its best evaluation, what it has cost, and the images that proved bad."""
 
 from typing import Any
 
 from launch.engine.ports import Record
 
+_BESIDE = ("official/acc1", "official/acc5", "earlier/acc1", "gap/acc1", "gap/acc5")
+_COSTS = {"cost/wall_hours": "hours", "cost/gpu_hours": "gpu_hours", "cost/goodput": "goodput"}
+_COSTS |= {"cost/energy_kwh": "energy_kwh", "health/restarts": "restarts"}
+
 
 class Summary:
-    """The last and the best evaluation of a run, and its bad images, over all its attempts.
+    """The last and the best evaluation of a run, its costs and its bad images, over all its attempts.
 
     Attributes:
         values: last/acc1, last/acc5, best/acc1, best/acc5 and best_epoch, and where the records have them
-            official/acc1, official/acc5 and gap/acc1; in percent. bad_images lists files with their faults.
+            the published figures and the gaps to them, in percent; hours, gpu_hours, goodput, energy_kwh and
+            restarts. bad_images lists files with their faults.
         averaged: whether the EMA weights have been evaluated; from then on the trained weights do not count.
     """
 
@@ -19,6 +24,7 @@ class Summary:
         self.averaged = False
 
     def add(self, record: Record) -> None:
+        self.values |= {name: record[metric] for metric, name in _COSTS.items() if metric in record}
         if record.get("event") == "bad image":
             known = self.values.get("bad_images", [])
             self.values["bad_images"] = [*known, f"{record['file']} {record['fault']}"]
@@ -32,6 +38,4 @@ class Summary:
         self.values |= {"last/acc1": float(acc1), "last/acc5": acc5}
         if acc1 >= self.values.get("best/acc1", -1.0):
             self.values |= {"best/acc1": float(acc1), "best/acc5": acc5, "best_epoch": float(record["epoch"])}
-        for name in ("official/acc1", "official/acc5", "gap/acc1"):
-            if name in record:
-                self.values[name] = float(record[name])
+        self.values |= {name: float(record[name]) for name in _BESIDE if name in record}

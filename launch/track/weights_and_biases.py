@@ -2,20 +2,29 @@
 
 import os
 import queue
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from launch.engine.ports import Record
-from launch.track.connection import reachable
 from launch.track.summary import Summary
+from launch.track.wandb_start import Start, sync_command, teardown
 
 CLOCK = ("kind", "time", "weights", "event", "final")
+
+_SLACK = 5.0  # seconds that the end may take beside the upload
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An image file to be shown, and what stands below it."""
+
+    file: Path
+    caption: str
 
 
 class WeightsAndBiases:
@@ -23,8 +32,8 @@ class WeightsAndBiases:
 
     Every call of wandb's is made in that thread. `write` only puts the record into a queue, so training waits
     neither for the start nor for the network. The first failure is said once; after it the tracker is silent.
-    Uploaded are the resolved configuration, the metrics, the names of bad images and hardware use; no code,
-    diff, git remote, console output, command line, installed packages or environment.
+    Uploaded are the resolved configuration, the metrics, the names of bad images, hardware use and what
+    `show` is given; no code, diff, git remote, console output, command line, installed packages, environment.
 
     Args:
         folder: the run's folder; W&B's files go to `wandb/` inside.
@@ -48,17 +57,21 @@ class WeightsAndBiases:
         say: Callable[[str], None],
         earlier: Sequence[Record] = (),
         online_wait: float = 20.0,
-        finish_wait: float = 20.0,
+        finish_wait: float = 15.0,
     ) -> None:
         self.mode = "starting"
         self.url: str | None = None
-        self._folder, self._facts, self._say = folder.resolve(), facts, say
-        self._online_wait, self._finish_wait = online_wait, finish_wait
+        self._folder, self._say, self._id = folder.resolve(), say, facts["wandb"]["id"]
+        self._start = Start(
+            folder=self._folder, facts=facts, say=say, online_wait=online_wait, finish_wait=finish_wait
+        )
         self._summary = Summary()
         for record in earlier:
             self._summary.add(record)
-        self._queue: queue.SimpleQueue[Record | str] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Record | Picture | str] = queue.SimpleQueue()
+        self._began = time.monotonic()
         self._started = threading.Event()
+        self._uploaded = False
         self._thread = threading.Thread(target=self._work, name="wandb", daemon=True)
         self._thread.start()
 
@@ -66,25 +79,50 @@ class WeightsAndBiases:
         if self.mode not in ("disabled", "failed"):
             self._queue.put(dict(record))
 
+    def show(self, picture: Picture) -> None:
+        """Uploads a picture, without waiting for it."""
+        self._queue.put(picture)
+
     def wait(self, timeout: float) -> bool:
         """Waits until the run has started or given up, at most `timeout` seconds; returns whether it has."""
         return self._started.wait(timeout)
 
     def close(self, *, state: str) -> None:
-        """Finishes the run: exit code 0 when `state` is done, else 1; a requeue is marked as preemption."""
+        """Finishes the run: exit code 0 when `state` is done, else 1; a requeue is marked as preemption.
+
+        Waits for what is left of the start or, once started, for the upload, and 5 s at most beside.
+        """
         self._queue.put(state)
-        limit = self._finish_wait + 10 + (0 if self._started.is_set() else self._online_wait)
+        starting = self._began + self._start.online_wait - time.monotonic()
+        limit = _SLACK + (self._start.finish_wait if self._started.is_set() else max(starting, 0.0))
         self._thread.join(limit)
         if self._thread.is_alive():
             self._say(f"W&B did not finish within {limit:.0f} s; its files stay in {self._folder / 'wandb'}")
             self.mode = "failed"
+
+    @property
+    def words(self) -> str | None:
+        """Where the run is to be seen, and the command that uploads the rest; once the tracker is closed."""
+        pieces = [] if self._uploaded else ["run"]
+        if any(not list(p.glob("*.wandb.synced")) for p in self._pieces("offline-run")):
+            pieces.append("offline-run")
+        kinds = [kind for kind in pieces if self._pieces(kind)]
+        upload = f"to upload it: {sync_command(self._folder, self._id, *kinds)}" if kinds else ""
+        if self.url:
+            return f"W&B: {self.url}" + (f"; not all of it is there, {upload}" if upload else "")
+        return f"W&B: this run is kept offline; {upload}" if upload else None
+
+    def _pieces(self, kind: str) -> list[Path]:
+        return sorted((self._folder / "wandb").glob(f"{kind}-*-{self._id}"))
 
     def _work(self) -> None:
         name, before = "WANDB_DATA_DIR", os.environ.get("WANDB_DATA_DIR")
         os.environ[name] = before or str(self._folder / "wandb" / "data")
         run: Any = None
         try:
-            run = self._start()
+            run, mode = self._start()
+            self.url = run.url if mode == "online" else None
+            self.mode = mode
             self._started.set()
             if run is not None:
                 self._follow(run)
@@ -95,21 +133,25 @@ class WeightsAndBiases:
                     run.finish(exit_code=1)
         finally:
             self._started.set()
-            _teardown()
+            teardown()
             if before is None:
                 os.environ.pop(name, None)
 
     def _follow(self, run: Any) -> None:
+        run.summary.update(self._summary.values)
         if self.url:
             self._say(f"W&B: {self.url}")
         while not isinstance(item := self._queue.get(), str):
-            self._log(run, item)
-        run.summary["state"] = item
+            if isinstance(item, Picture):
+                self._draw(run, item)
+            else:
+                self._log(run, item)
+        run.summary.update({**self._summary.values, "state": item})
         if item == "requeue":
             run.mark_preempting()
-        run.finish(exit_code=0 if item == "done" else 1)
-        if self.url:
-            self._say(f"W&B: {self.url}")
+        with suppress(TimeoutError):  # the rest stays on disk
+            run.finish(exit_code=0 if item == "done" else 1)
+            self._uploaded = True
 
     def _fail(self, error: BaseException) -> None:
         self.mode = "failed"
@@ -118,91 +160,10 @@ class WeightsAndBiases:
             f"W&B stopped ({type(error).__name__}: {first[:200]}); training goes on, metrics.jsonl has it all"
         )
 
-    def _start(self) -> Any | None:
-        if os.environ.get("WANDB_MODE") == "disabled":
-            self.mode = "disabled"
-            return None
-        began = time.monotonic()
+    def _draw(self, run: Any, picture: Picture) -> None:
         import wandb
 
-        wandb.setup(wandb.Settings(silent=True, console="off"))
-        if self._wants_online(wandb):
-            # wandb takes up to 10 s more than it is given: https://github.com/wandb/wandb, sdk/mailbox.
-            left = self._online_wait - 10 - (time.monotonic() - began)
-            try:
-                return self._begin(wandb, mode="online", init_timeout=max(left, 1.0))
-            except Exception as error:
-                first = str(error).strip().partition("\n")[0]
-                _teardown()  # else the id counts as in use
-                self._offline(f"W&B did not answer ({type(error).__name__}: {first[:120]})")
-        return self._begin(wandb, mode="offline", init_timeout=60.0)
-
-    def _wants_online(self, wandb: Any) -> bool:
-        settings = wandb.setup().settings
-        if settings.mode in ("offline", "dryrun"):
-            return False
-        try:
-            has_key = wandb.login(prompt=False, verify=False)
-        except Exception as error:
-            self._offline(f"the W&B key is not usable ({type(error).__name__})")
-            return False
-        if not has_key:
-            if os.environ.get("WANDB_MODE") == "online":
-                self._offline("WANDB_MODE is online, but no key is set (wandb login, or WANDB_API_KEY)")
-            return False
-        if not reachable(settings.base_url, timeout=min(4.0, self._online_wait)):
-            self._offline(f"{urlsplit(settings.base_url).hostname} cannot be reached")
-            return False
-        return True
-
-    def _offline(self, why: str) -> None:
-        self._say(
-            f"{why}; the W&B run is kept offline: wandb sync {self._folder / 'wandb' / 'offline-run-*'}"
-        )
-
-    def _begin(self, wandb: Any, *, mode: str, init_timeout: float) -> Any:
-        facts = self._facts
-        config = dict(facts["run"]) | {"dataset": facts.get("data")}
-        config |= {
-            k: facts[k] for k in ("variant", "official", "earlier", "plan", "found", "versions") if k in facts
-        }
-        run = wandb.init(
-            project=os.environ.get("WANDB_PROJECT", "rexnet"),
-            id=facts["wandb"]["id"],
-            resume="allow",
-            name=f"{facts['recipe']}-{facts['identity']}",
-            group=facts["recipe"],
-            tags=[t for t in (facts.get("variant"), (facts.get("data") or {}).get("name")) if t],
-            config=config,
-            allow_val_change=True,
-            dir=str(self._folder),
-            mode=mode,
-            settings=wandb.Settings(
-                init_timeout=init_timeout,
-                finish_timeout=self._finish_wait,
-                silent=True,
-                console="off",
-                host="",
-                use_dot_wandb=False,
-                disable_git=True,
-                disable_code=True,
-                disable_job_creation=True,
-                save_code=False,
-                x_disable_meta=True,
-                x_save_requirements=False,
-                # Slurm's signals end W&B's service too, and with it what it has not yet written.
-                x_transaction_log_flush_interval=2.0,
-            ),
-        )
-        for axis in ("epoch", "images_seen"):
-            run.define_metric(axis, hidden=True)
-        for group in ("train/*", "eval/*", "eval-model/*", "official/*", "gap/*"):
-            run.define_metric(group, step_metric="epoch")
-        for group in ("speed/*", "health/*"):
-            run.define_metric(group, step_metric="images_seen")
-        run.summary.update(self._summary.values)
-        self.mode, self.url = mode, run.url if mode == "online" else None
-        return run
+        run.log({"images/train": wandb.Image(str(picture.file), caption=picture.caption)})
 
     def _log(self, run: Any, record: Record) -> None:
         self._summary.add(record)
@@ -213,15 +174,8 @@ class WeightsAndBiases:
         # The final weights are evaluated beside their average; only the average's is the run's curve.
         row = {k: v for k, v in record.items() if k not in CLOCK}
         if record.get("weights") == "model" and self._summary.averaged:
-            kept = {k: v for k, v in row.items() if not k.startswith(("official/", "gap/"))}
+            kept = {k: v for k, v in row.items() if not k.startswith(("official/", "earlier/", "gap/"))}
             row = {k.replace("eval/", "eval-model/"): v for k, v in kept.items()}
         run.log(row)
         if record["kind"] == "eval":
             run.summary.update(self._summary.values)
-
-
-def _teardown() -> None:
-    wandb = sys.modules.get("wandb")
-    if wandb is not None:
-        with suppress(Exception):  # the run is closed; a service that will not end cleanly has nothing to add
-            wandb.teardown()

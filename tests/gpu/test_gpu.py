@@ -123,6 +123,8 @@ def test_the_demo_learns(precision: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr[-3000:]
     final = records(tmp_path / "run", "eval")[-1]
     assert final["eval/acc1"] > 80
+    line = records(tmp_path / "run", "train")[-1]
+    assert 0 < line["speed/step_ms_p50"] <= line["speed/step_ms_p99"] and line["cost/gpu_memory_gib"] > 0.1
     assert json.loads((tmp_path / "run" / "run.json").read_text())["found"]["device"] == "cuda"
 
 

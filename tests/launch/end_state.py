@@ -9,7 +9,10 @@ from safetensors.torch import load_file
 from tests.launch.program import records
 
 CLOCKS = ("time", "health/restarts", "health/failed_saves")
-"""Fields of metrics.jsonl that tell of this machine and this attempt, as all of speed/ do."""
+"""Fields of metrics.jsonl that tell of this machine and this attempt, as all of MEASURED do."""
+
+MEASURED = ("speed/", "cost/")
+"""Groups of such fields."""
 
 
 def checkpoint(folder: Path) -> list[Any]:
@@ -27,7 +30,7 @@ def measured(folder: Path) -> list[dict[str, Any]]:
     """All that was measured, without clocks."""
     lines = [r for r in records(folder) if r["kind"] != "event"]
     return [
-        {k: v for k, v in line.items() if k not in CLOCKS and not k.startswith("speed/")} for line in lines
+        {k: v for k, v in line.items() if k not in CLOCKS and not k.startswith(MEASURED)} for line in lines
     ]
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from launch.reporting import run_files, wandb_file, workspace
+from launch.reporting import run_files, wandb_file
 from launch.reporting.curve import POINTS, Chart, Line, label, pieces, ticks
 from launch.reporting.figures import headline, interval, time_spent
 from launch.reporting.page import render, write_page
@@ -298,26 +298,3 @@ class TestWandbFile:
         (tmp_path / "x.wandb").write_bytes(content)
         with pytest.raises(ValueError, match=r"x\.wandb is not a \.wandb file"):
             wandb_file.read(tmp_path / "x.wandb")
-
-
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # wandb-workspaces uses pydantic's older decorators
-class TestWorkspace:
-    def test_every_accuracy_has_the_official_one_beside_it(self) -> None:
-        built = workspace.specification(workspace.workspace(entity="team", project="rexnet"))
-        panels = {
-            panel["config"]["chartTitle"]: panel["config"]
-            for section in built["spec"]["section"]["panelBankConfig"]["sections"]
-            for panel in section["panels"]
-        }
-        assert panels["Acc@1, ours and official (%)"]["metrics"] == ["eval/acc1", "official/acc1"]
-        assert panels["Acc@5, ours and official (%)"]["metrics"] == ["eval/acc5", "official/acc5"]
-        assert panels["Images per second"]["xAxis"] == "images_seen"
-        assert panels["Loss"]["xAxis"] == "epoch"
-        assert (built["entity"], built["project"]) == ("team", "rexnet")
-
-    def test_the_private_call_is_made_for_checked_versions_only(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr("importlib.metadata.version", lambda name: "9.0.0")
-        with pytest.raises(RuntimeError, match=r"wandb-workspaces is 9\.0\.0"):
-            workspace.specification(object())

@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 
 from launch.engine.preemption import SAME_REQUEST
 from pipeline import synthetic
+from tests.launch.end_state import MEASURED
 from tests.launch.processes import attempt, log_of, pids, shows, training, until
 from tests.launch.program import records, run
 
@@ -42,7 +43,7 @@ def processes_of(whole: Path) -> int:
 def curve(folder: Path) -> list[dict[str, Any]]:
     lines = [line for line in records(folder) if line["kind"] != "event"]
     clocks = ("time", "health/restarts")
-    return [{k: v for k, v in r.items() if k not in clocks and not k.startswith("speed/")} for r in lines]
+    return [{k: v for k, v in r.items() if k not in clocks and not k.startswith(MEASURED)} for r in lines]
 
 
 def result(folder: Path) -> dict[str, bytes]:

@@ -1,29 +1,33 @@
 """Trackers: metrics.jsonl, the terminal, W&B."""
 
+import base64
 import io
 import json
 import math
 import os
 import pty
+import resource
 import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from launch.reporting import wandb_file
+from launch.track.connection import reachable
 from launch.track.jsonl import Jsonl
+from launch.track.ledger import Ledger
 from launch.track.terminal import Terminal
 from launch.track.trackers import Silent, Trackers
-from launch.track.weights_and_biases import WeightsAndBiases
-
-KEY = "0123456789abcdef" * 2 + "01234567"
+from launch.track.wandb_start import config
+from launch.track.weights_and_biases import Picture, WeightsAndBiases
+from tests.launch.metric_names import documented, summaries
+from tests.launch.played_server import KEY, Server, dropping, serving
 
 
 def train(step: int, **more: Any) -> dict[str, Any]:
@@ -227,6 +231,9 @@ class TestTerminal:
         assert "loss nan" in stream.getvalue() and "ETA -" in stream.getvalue()
 
 
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
 FACTS: dict[str, Any] = {
     "recipe": "rexnet_1.0",
     "identity": "0a1b2c3d",
@@ -257,6 +264,8 @@ def no_account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def track(folder: Path, records: list[dict[str, Any]], *, state: str = "done", **options: Any) -> Any:
     """Tracks `records`; returns the tracker, the lines said, and the runs read back."""
+    if wandb_file.find(folder):
+        time.sleep(1 - time.time() % 1)  # wandb names a piece by the second in which it starts
     said: list[str] = []
     tracker = WeightsAndBiases(folder, facts=FACTS, say=said.append, **options)
     for record in records:
@@ -334,6 +343,22 @@ class TestWeightsAndBiases:
         assert time.monotonic() - began < 15
         assert tracker.mode == "offline" and len(run.history) == 1
         assert len(said) == 1 and "cannot be reached" in said[0] and "wandb sync" in said[0]
+
+    @pytest.mark.slow
+    def test_an_address_that_nobody_answers_costs_no_more_than_5_s(
+        self, no_account: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        track(no_account, [])  # imports wandb
+        began = time.monotonic()
+        track(no_account, [evaluation(10, 70.0)])
+        usual = time.monotonic() - began
+        monkeypatch.setenv("WANDB_API_KEY", KEY)
+        with dropping() as nowhere:
+            monkeypatch.setenv("WANDB_BASE_URL", nowhere)
+            began = time.monotonic()
+            tracker, said, (*_, run) = track(no_account, [evaluation(10, 70.0)])
+            assert 2 < time.monotonic() - began - usual < 5
+        assert tracker.mode == "offline" and len(run.history) == 1 and "cannot be reached" in said[0]
 
     def test_a_server_that_never_answers_costs_no_more_than_the_wait(
         self, no_account: Path, monkeypatch: pytest.MonkeyPatch
@@ -419,13 +444,13 @@ class TestWeightsAndBiases:
         assert "no key is set" in first and second == "mode offline"
 
     def test_online_it_is_one_run_over_two_attempts(
-        self, no_account: Path, server: "Server", monkeypatch: pytest.MonkeyPatch
+        self, no_account: Path, server: Server, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("WANDB_API_KEY", KEY)
         monkeypatch.setenv("WANDB_BASE_URL", server.url)
         tracker, said, _ = track(no_account, [train(1), evaluation(10, 70.0)], state="requeue")
         assert (tracker.mode, tracker.url) == ("online", f"{server.url}/team/rexnet/runs/abcd1234")
-        assert said == [f"W&B: {tracker.url}"] * 2
+        assert said == [tracker.words] == [f"W&B: {tracker.url}"]
         track(no_account, [evaluation(20, 71.0)], earlier=[evaluation(10, 70.0)])
         assert server.ids == {"abcd1234"}
         assert [row["step"] for row in server.history] == [1, 10, 20]
@@ -434,7 +459,7 @@ class TestWeightsAndBiases:
 
     @pytest.mark.slow
     def test_a_network_that_vanishes_costs_a_bounded_end(
-        self, no_account: Path, server: "Server", monkeypatch: pytest.MonkeyPatch
+        self, no_account: Path, server: Server, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The server takes connections and does not answer any more: nothing is refused."""
         monkeypatch.setenv("WANDB_API_KEY", KEY)
@@ -455,89 +480,124 @@ class TestWeightsAndBiases:
         assert (no_account / "wandb").is_dir()
 
 
-class Server:
-    """Answers W&B's client well enough to be sent a run, and keeps what came."""
-
-    def __init__(self, http: ThreadingHTTPServer) -> None:
-        self.url = f"http://127.0.0.1:{http.server_address[1]}"
-        self.ids: set[str] = set()
-        self.history: list[dict[str, Any]] = []
-        self.received = b""
-        self.vanished = threading.Event()
-
-    def answer(self, path: str, body: bytes) -> dict[str, Any]:
-        self.received += body
-        if path.endswith("/file_stream"):
-            files = json.loads(body).get("files") or {}
-            self.history += [
-                json.loads(line) for line in files.get("wandb-history.jsonl", {}).get("content", [])
-            ]
-            return {}
-        if not path.endswith("/graphql"):
-            return {}
-        request = json.loads(body)
-        query, variables = request["query"], request.get("variables") or {}
-        team = {"id": "1", "name": "team"}
-        if "upsertBucket" in query:
-            self.ids.add(variables["name"])
-            project = {"id": "1", "name": "rexnet", "entity": team}
-            bucket = {
-                "id": "1",
-                "name": variables["name"],
-                "displayName": "r",
-                "config": "{}",
-                "project": project,
-            }
-            return {"data": {"upsertBucket": {"inserted": True, "bucket": bucket}}}
-        if "historyTail" in query:
-            lines = len(self.history)
-            bucket = {
-                "id": "1",
-                "name": variables["name"],
-                "config": "{}",
-                "summaryMetrics": "{}",
-                "wandbConfig": '{"t": {}}',
-                "historyLineCount": lines,
-                "eventsLineCount": 0,
-                "logLineCount": 0,
-                "historyTail": json.dumps([json.dumps(row) for row in self.history[-1:]]),
-                "eventsTail": "[]",
-                "tags": [],
-            }
-            return {"data": {"model": {"id": "1", "name": "rexnet", "bucket": bucket if lines else None}}}
-        if "viewer" in query:
-            viewer = {"id": "1", "entity": "team", "username": "u", "flags": "{}", "teams": {"edges": []}}
-            return {"data": {"viewer": viewer}}
-        return {"data": {}, "errors": [{"message": "not known here"}]}
-
-
 @pytest.fixture
 def server() -> Iterator[Server]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+    with serving() as played:
+        yield played
 
-        def log_message(self, format: str, *args: Any) -> None: ...
 
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            while known.vanished.is_set():
-                time.sleep(0.1)
-            with lock:
-                content = json.dumps(known.answer(self.path, body)).encode()
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
+class TestOneRun:
+    """However often a training is started, it is one W&B run."""
 
-        do_PUT = do_GET = do_POST
+    def test_wandb_sync_joins_the_offline_pieces(
+        self, no_account: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """By the very line that the tracker ends with, from a folder whose name a shell would split."""
+        folder = no_account.with_name("a run of $mine")
+        folder.mkdir()
+        first, _, _ = track(folder, [train(1), evaluation(10, 70.0)], state="requeue")
+        assert first.words.startswith("W&B: this run is kept offline; to upload it: wandb sync ")
+        last, said, _ = track(folder, [train(11), evaluation(20, 71.0)], earlier=[evaluation(10, 70.0)])
+        assert said == [] and last.words == first.words
+        command = last.words.partition("to upload it: ")[2]
+        monkeypatch.setenv("WANDB_API_KEY", KEY)
+        monkeypatch.setenv("WANDB_BASE_URL", server.url)
+        monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+        done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd="/", timeout=60)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert server.ids == {"abcd1234"}
+        assert [row["step"] for row in server.history] == [1, 10, 11, 20]
+        assert server.summary["best/acc1"] == 71.0
+        assert last.words is None  # nothing is left to be uploaded
 
-    lock = threading.Lock()
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
-        http.daemon_threads = True
-        known = Server(http)
-        thread = threading.Thread(target=http.serve_forever)
-        thread.start()
-        yield known
-        http.shutdown()
-        thread.join()
+    def test_the_summary_is_whole_right_after_a_resume(self, no_account: Path) -> None:
+        costs = {"cost/wall_hours": 1.5, "cost/gpu_hours": 12.0, "cost/goodput": 0.9}
+        earlier = [train(5, **costs, **{"health/restarts": 2}), evaluation(10, 70.0), evaluation(20, 69.0)]
+        _, _, (run,) = track(no_account, [], earlier=earlier)
+        wanted = {"last/acc1": 69.0, "last/acc5": 79.0, "best/acc1": 70.0, "best_epoch": 1.0, "hours": 1.5}
+        wanted |= {"gap/acc1": pytest.approx(69.0 - 77.9), "gpu_hours": 12.0, "goodput": 0.9, "restarts": 2}
+        assert {name: run.summary[name] for name in wanted} == wanted
+        assert {name for name in run.summary if not name.startswith("_")} <= summaries()
+
+    def test_the_configuration_is_the_resolved_recipe(self) -> None:
+        asked = {"micro_batch": None, "numerics": {"precision": "auto", "layout": "auto"}, "seed": 7}
+        asked |= {"feeding": {"decode": "auto", "window": "auto", "workers": 3}}
+        found = {"precision": "bf16", "layout": "channels-last-8", "decode": "gpu", "window": "roi"}
+        facts = FACTS | {"run": asked, "found": found, "plan": {"micro_batch": 64, "ranks": 8}}
+        known = config(facts)
+        assert (known["micro_batch"], known["seed"], known["plan"]["ranks"]) == (64, 7, 8)
+        assert known["numerics"] == {"precision": "bf16", "layout": "channels-last-8"}
+        assert known["feeding"] == {"decode": "gpu", "window": "roi", "workers": 3}
+        assert facts["run"]["numerics"]["precision"] == "auto"  # run.json's is left as it was asked for
+
+    def test_a_picture_is_sent_only_when_shown(self, no_account: Path) -> None:
+        picture = no_account / "images.png"
+        picture.write_bytes(PNG)
+        tracker = WeightsAndBiases(no_account, facts=FACTS, say=pytest.fail)
+        tracker.show(Picture(picture, "six images"))
+        tracker.close(state="done")
+        (run,) = [wandb_file.read(path) for path in wandb_file.find(no_account)]
+        assert run.history[0]["images/train.caption"] == "six images"
+        assert [p.read_bytes() for p in (no_account / "wandb").rglob("*.png")] == [PNG]
+
+
+class TestReachable:
+    def test_a_name_server_that_never_answers_costs_the_wait(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        answers = threading.Event()
+
+        def look_up(*_: Any) -> Any:
+            answers.wait(30)
+            raise OSError("no name server")
+
+        monkeypatch.setattr(socket, "getaddrinfo", look_up)
+        began = time.monotonic()
+        assert not reachable("https://api.wandb.ai", timeout=0.2)
+        assert time.monotonic() - began < 10
+        answers.set()
+
+    def test_behind_a_proxy_it_is_the_proxy_that_counts(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name in ("no_proxy", "NO_PROXY"):
+            monkeypatch.delenv(name, raising=False)
+        with socket.create_server(("127.0.0.1", 0)) as proxy:
+            monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{proxy.getsockname()[1]}")
+            assert reachable("https://api.wandb.invalid", timeout=2)
+        assert not reachable("https://api.wandb.invalid", timeout=2)
+
+    def test_an_address_without_a_server(self) -> None:
+        assert not reachable("nonsense", timeout=1)
+
+
+def cpu_seconds_of_children() -> float:
+    """CPU time of the processes that this one has started, W&B's service among them, alive or not."""
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    ticks = 0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[1]) == os.getpid():
+            ticks += sum(map(int, fields[11:13]))
+    return ended.ru_utime + ended.ru_stime + ticks / os.sysconf("SC_CLK_TCK")
+
+
+def test_a_line_of_metrics_costs_little(no_account: Path) -> None:
+    """Of 50 steps of 50 ms, which is fast, 0.5 % are 12.5 ms. CPU time is that of all threads, and of W&B."""
+    terminal = Terminal(stream=io.StringIO())
+    terminal.begin(log=no_account / "log.txt", steps=10**6, steps_per_epoch=1e3, batch=64)
+    wandb = WeightsAndBiases(no_account, facts=FACTS, say=terminal.say)
+    jsonl = Jsonl(no_account / "metrics.jsonl")
+    tracker = Trackers([Ledger(Trackers([jsonl, wandb]), processes=8, began=0.0), terminal])
+    assert wandb.wait(60)
+    more = {name: 1.5 for name in documented() if name.startswith(("speed/", "health/", "cost/"))}
+    tracker.write(train(1, **more))
+    time.sleep(1.0)  # the service has settled
+    count, busy, theirs = 200, time.process_time(), cpu_seconds_of_children()
+    began = time.perf_counter()
+    for step in range(2, 2 + count):
+        tracker.write(train(step, **more))
+    line = (time.perf_counter() - began) / count
+    tracker.close(state="done")  # all of it is written
+    busy, theirs = time.process_time() - busy, cpu_seconds_of_children() - theirs
+    print(f"a line: {1e3 * line:.2f} ms; CPU {1e3 * busy / count:.2f} ms, W&B {1e3 * theirs / count:.2f} ms")
+    assert line < 0.0125 and busy / count < 0.0125
