@@ -1,7 +1,4 @@
-"""Makes report.html, one self-contained page, from a run's folder.
-
-python launch/report.py runs/demo-0123abcd
-"""
+"""Makes one self-contained page about runs: `python launch/report.py RUN...`; several overlay."""
 
 import sys
 from dataclasses import dataclass
@@ -18,14 +15,18 @@ from launch.reporting.page import write_page
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Report:
-    """One self-contained page about a run: result, curves, facts."""
+    """One self-contained page about a run, or about several that overlay."""
 
-    run: tyro.conf.Positional[Path]
-    """The run's folder."""
+    runs: tyro.conf.Positional[tuple[Path, ...]]
+    """The runs' folders."""
+
+    out: Path | None = None
+    """Where the page goes: RUN/report.html of one run, comparison.html of several."""
 
 
 def main(asked: Report) -> None:
-    print(write_page(asked.run))
+    out = asked.out or (Path("comparison.html") if len(asked.runs) > 1 else None)
+    print(write_page(*asked.runs, out=out))
 
 
 if __name__ == "__main__":

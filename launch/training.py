@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -25,6 +26,8 @@ from launch.facts import run_facts
 from launch.folder import RunFolder
 from launch.hold import Guard, Hold
 from launch.opening import Say, open_session, open_terminal
+from launch.reporting import run_files
+from launch.reporting.ending import ending_lines
 from launch.reporting.page import write_page
 from launch.session import Session
 from launch.track.jsonl import Jsonl
@@ -83,12 +86,14 @@ def train(command: Command, attempt: Attempt) -> None:
             attempt.step = state.step
             if not attempt.barred:
                 tracker.close(state=ending)
-        say(attempt.message)
+        if attempt.state != "done":
+            say(attempt.message)
         if first:
             hold.check()
             if isinstance(tracker, Trackers):
                 folder.write_facts({**facts, "wandb": {**facts["wandb"], **_wandb_found(tracker)}})
-            say(f"Weights, metrics and report: {write_page(folder.path).parent}")
+            write_page(folder.path)
+            say("\n".join(ending_lines(run_files.read(folder.path), folder=folder.path)))
 
 
 def _resume(session: Session, folder: RunFolder, *, say: Say) -> tuple[TrainState, Checkpoints]:
@@ -163,7 +168,7 @@ def _finish(session: Session, loop: Loop, folder: RunFolder, tracker: Tracker, *
     if session.world.place.first:
         assert predictions is not None
         hold.check()
-        _write_predictions(predictions, folder.path / "predictions.npz")
+        _write_predictions(predictions, folder.path / "predictions.npz", classes=session.data.val.classes)
         save_weights(state.average.model, folder.path / "model.safetensors", variant=session.run.variant)
         tracker.write(loop.event("end", result=line))
     return line
@@ -181,7 +186,7 @@ def result_line(session: Session, score: Score) -> str:
     return f"{line};  official {acc1:.2f} / {acc5:.2f} %, gap {score.acc1 - acc1:+.2f}"
 
 
-def _write_predictions(predictions: Predictions, path: Path) -> None:
+def _write_predictions(predictions: Predictions, path: Path, *, classes: Sequence[str]) -> None:
     fresh = path.with_name(path.name + ".tmp.npz")
     np.savez_compressed(
         fresh,
@@ -189,5 +194,6 @@ def _write_predictions(predictions: Predictions, path: Path) -> None:
         labels=predictions.labels,
         top5=predictions.top5,
         probabilities=predictions.probabilities,
+        classes=np.array(classes),  # names: label i is classes[i]
     )
     fresh.replace(path)
