@@ -32,6 +32,11 @@ class Confusion:
     """All images of the class."""
 
 
+def hits(guesses: Guesses) -> int:
+    """Returns how many images were recognised at first guess."""
+    return int((guesses.top5[:, 0] == guesses.labels).sum())
+
+
 def by_class(guesses: Guesses) -> list[Class]:
     """Returns every class that has images, by its label."""
     count = len(guesses.classes)

@@ -1,6 +1,7 @@
 """How a record reads as a line of text."""
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 from launch.engine.ports import Record
@@ -18,22 +19,31 @@ def plain(text: str) -> str:
     return text.translate(_CONTROLS).encode("utf-8", "backslashreplace").decode()
 
 
-def train_line(record: Record, *, steps: int, steps_per_epoch: float, batch: int) -> str:
-    """Returns the progress of a training of `steps` steps, of `batch` images each."""
+def train_line(
+    record: Record, *, steps: int, steps_per_epoch: float, batch: int, width: int | None = None
+) -> str:
+    """Returns the progress of a training of `steps` steps, of `batch` images each.
+
+    Args:
+        width: characters that there is room for; what matters least is left out.
+    """
     epochs = f"{steps / steps_per_epoch:.1f}"
-    parts = [
-        f"epoch {float(record['epoch']):.2f}/{epochs.removesuffix('.0')}",
-        f"step {int(record['step'])}/{steps}",
-        f"loss {_number(record, 'train/loss', '.4f')}",
-        f"Acc@1 {_number(record, 'train/acc1', '.2f')}",
-        f"lr {_number(record, 'train/lr', '.4g')}",
-        f"{_number(record, 'speed/images_per_s', '.0f')} images/s",
-        f"data wait {_number(record, 'speed/data_wait', '.1%').replace('%', ' %')}",
-        *_spread(record),
-        *_skipping(record),
-        f"ETA {_eta(record, images=(steps - int(record['step'])) * batch)}",
-    ]
-    return "  ".join(parts)
+    parts = {
+        "epoch": f"epoch {float(record['epoch']):.2f}/{epochs.removesuffix('.0')}",
+        "step": f"step {int(record['step'])}/{steps}",
+        "loss": f"loss {_number(record, 'train/loss', '.4f')}",
+        "acc1": f"Acc@1 {_number(record, 'train/acc1', '.2f')}",
+        "lr": f"lr {_number(record, 'train/lr', '.4g')}",
+        "speed": f"{_number(record, 'speed/images_per_s', '.0f')} images/s",
+        "wait": f"data wait {_number(record, 'speed/data_wait', '.1%').replace('%', ' %')}",
+        "spread": _spread(record),
+        "skipped": _skipping(record),
+        "eta": f"ETA {_eta(record, images=(steps - int(record['step'])) * batch)}",
+    }
+    for name in ("spread", "lr", "step", "acc1", "wait", "speed"):
+        if width is not None and len(_joined(parts.values())) > width:
+            parts[name] = ""
+    return _joined(parts.values())
 
 
 def eval_line(record: Record) -> str:
@@ -61,6 +71,10 @@ def event_line(record: Record) -> str:
     return f"{name.upper() if name in _LOUD else name} at step {int(record['step'])}{extra}"
 
 
+def _joined(parts: Iterable[str]) -> str:
+    return "  ".join(part for part in parts if part)
+
+
 def _eta(record: Record, *, images: int) -> str:
     speed = record.get("speed/images_per_s")
     if not isinstance(speed, int | float) or not math.isfinite(speed) or speed <= 0:
@@ -73,18 +87,18 @@ def _number(record: Record, name: str, form: str) -> str:
     return format(value, form) if isinstance(value, int | float) else "-"
 
 
-def _spread(record: Record) -> list[str]:
+def _spread(record: Record) -> str:
     """Between several ranks: the own milliseconds per step of the fastest, the median and the slowest."""
     if "speed/slowest_host" not in record:
-        return []
+        return ""
     times = "/".join(_number(record, f"speed/step_ms_{name}", ".0f") for name in ("min", "median", "max"))
-    return [f"{times} ms, slowest rank {record['speed/slowest_rank']} on {record['speed/slowest_host']}"]
+    return f"{times} ms, slowest rank {record['speed/slowest_rank']} on {record['speed/slowest_host']}"
 
 
-def _skipping(record: Record) -> list[str]:
+def _skipping(record: Record) -> str:
     """What is said only while steps are skipped."""
     streak = record.get("health/skipped_in_a_row")
-    return [f"{streak:.0f} steps skipped in a row"] if isinstance(streak, int | float) and streak else []
+    return f"{streak:.0f} steps skipped in a row" if isinstance(streak, int | float) and streak else ""
 
 
 def _duration(seconds: float) -> str:

@@ -85,16 +85,21 @@ class Terminal:
             self._close_log()
 
     def _progress(self, record: Record) -> None:
-        line = train_line(record, steps=self._steps, steps_per_epoch=self._steps_per_epoch, batch=self._batch)
         with self._lock:
-            self._write_log(line)
+            self._write_log(line := self._line(record))
             if not self._tty:
                 self._show(line)
             elif self._shown:
                 try:
-                    self._draw(line, float(record["step"]))
+                    self._draw(self._line(record, width=self._console.width), float(record["step"]))
                 except (OSError, ValueError):
                     self._shown = False
+
+    def _line(self, record: Record, *, width: int | None = None) -> str:
+        per_epoch = self._steps_per_epoch
+        return train_line(
+            record, steps=self._steps, steps_per_epoch=per_epoch, batch=self._batch, width=width
+        )
 
     def _draw(self, line: str, step: float) -> None:
         if self._live is None:  # no thread of rich's: the line changes when there is news
