@@ -18,6 +18,7 @@ _RANKS = {
     "speed/step_ms_median": "median",
     "speed/step_ms_max": "slowest",
 }
+_CALLED = {"earlier": "earlier attempt"}
 _ONLY_OF_SEVERAL_RANKS = (*_RANKS, "speed/images_per_s_per_gpu")
 
 
@@ -61,8 +62,8 @@ def speed(runs: Sequence[RunFiles]) -> list[Chart]:
 
 
 def health(runs: Sequence[RunFiles]) -> list[Chart]:
-    """Every metric of health that changes; what stays as it is, is left to the table."""
-    return [_measured(runs, m) for m in metrics(runs, "health/") if _changes(runs, m)]
+    """Every metric of health that changes."""
+    return [_measured(runs, m) for m in metrics(runs, "health/") if changes(runs, m)]
 
 
 def metrics(runs: Iterable[RunFiles], prefix: str) -> list[str]:
@@ -78,9 +79,9 @@ def metrics(runs: Iterable[RunFiles], prefix: str) -> list[str]:
 
 
 def _accuracy(runs: Sequence[RunFiles], title: str, metric: str) -> Chart:
-    name = f"eval/{metric}"
+    name, reference = f"eval/{metric}", levels(runs, metric)
     if len(runs) == 1:
-        train = Line(name="training batches", points=_points(runs[0], f"train/{metric}"), style="soft")
+        train = Line(name="training", points=_points(runs[0], f"train/{metric}"), style="soft")
         lines = [train, *_of_weights(runs[0], name)]
     else:
         lines = _overlaid(runs, lambda run: _of(headline_evaluations(run), name))
@@ -88,7 +89,7 @@ def _accuracy(runs: Sequence[RunFiles], title: str, metric: str) -> Chart:
         title=title,
         unit="%",
         lines=lines,
-        levels=levels(runs, metric),
+        levels=[level for level in reference if level.style == "official" or len(reference) < 3],
         marks=marks(runs),
         legend=len(runs) == 1,
     )
@@ -96,7 +97,7 @@ def _accuracy(runs: Sequence[RunFiles], title: str, metric: str) -> Chart:
 
 def _losses(runs: Sequence[RunFiles]) -> list[Chart]:
     if len(runs) == 1:
-        train = Line(name="training batches", points=_points(runs[0], "train/loss"), style="soft")
+        train = Line(name="training", points=_points(runs[0], "train/loss"), style="soft")
         return [Chart(title="Loss", lines=[train, *_of_weights(runs[0], "eval/loss")], marks=marks(runs))]
     evaluated = _overlaid(runs, lambda run: _of(headline_evaluations(run), "eval/loss"))
     return [
@@ -114,7 +115,7 @@ def levels(runs: Sequence[RunFiles], metric: str) -> list[Level]:
             value = (run.facts.get(name) or {}).get(metric)
             if isinstance(value, int | float):
                 of = f", {run.facts.get('variant')}" if len(variants) > 1 else ""
-                found[(value, name)] = f"{name} {value:.2f}{of}"
+                found[(value, name)] = f"{_CALLED.get(name, name)} {value:.2f}{of}"
     return [Level(value=value, name=text, style=style) for (value, style), text in found.items()]
 
 
@@ -175,7 +176,8 @@ def _image_size(run: RunFiles) -> Points:
     return [(0.0, size), (trained[-1][0], size)]
 
 
-def _changes(runs: Sequence[RunFiles], metric: str) -> bool:
+def changes(runs: Sequence[RunFiles], metric: str) -> bool:
+    """Whether a run has measured more than one value of `metric`."""
     return any(len(set(numbers(run.records, metric))) > 1 for run in runs)
 
 

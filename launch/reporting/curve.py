@@ -121,14 +121,14 @@ class Chart:
 
     def _levels(self, at: Place) -> list[str]:
         parts, above = [], float(HEIGHT)
-        for level in sorted(self.levels, key=lambda level: level.value):
+        for i, level in enumerate(sorted(self.levels, key=lambda level: level.value)):
             _, down = at(0.0, level.value)
-            text = min(down - 4, above - 13)  # names of levels that lie close do not lie on each other
-            above = text
+            below = i == 0 and len(self.levels) > 1  # so that names of levels that lie close are apart
+            above = text = down + 12 if below else min(down - 4, above - 13)
             parts.append(
                 f'<line class="{escape(level.style)}" x1="{LEFT}" x2="{WIDTH - RIGHT}" '
                 f'y1="{down}" y2="{down}"/>'
-                f'<text class="level" x="{WIDTH - RIGHT}" y="{text}">{escape(level.name)}</text>'
+                f'<text x="{LEFT + 4}" y="{text}">{escape(level.name if len(self.levels) < 3 else "")}</text>'
             )
         return parts
 
@@ -149,10 +149,8 @@ class Chart:
         return drawn + "".join(dots)
 
     def _legend(self, lines: Sequence[Line]) -> str:
-        if not self.legend:
-            return ""
         keys = "".join(f'<span class="key {escape(e.style)}">{escape(e.name)}</span>' for e in lines)
-        return f'<div class="legend">{keys}</div>' if len(lines) > 1 else '<div class="legend"></div>'
+        return f'<div class="legend">{keys if self.legend and len(lines) > 1 else ""}</div>'
 
 
 def pieces(points: Points) -> list[list[tuple[float, float]]]:

@@ -63,21 +63,29 @@ def render(runs: Sequence[RunFiles]) -> str:
 def _sections(runs: Sequence[RunFiles]) -> str:
     one = runs[0] if len(runs) == 1 else None
     result = tables.result(one) if one else tables.comparison(runs)
-    resumed = note("Dotted verticals: the run was resumed there.") if one and charts.marks(runs) else ""
+    resumed = note("Dotted verticals: the run was resumed there.") if charts.marks(runs) else ""
+    dashed = (
+        note("Dashed: the official figures of the variants.") if len(charts.levels(runs, "acc5")) > 1 else ""
+    )
     parts = [
         ("Result", f'<div class="{"split" if one else "stack"}"><div>{result}</div>{standing(runs)}</div>'),
         ("What differs", "" if one else tables.differences(runs)),
-        ("Learning", _drawn(charts.learning(runs)) + resumed),
+        ("Learning", _drawn(charts.learning(runs)) + resumed + dashed),
         ("Schedule", _drawn(charts.schedule(runs))),
         ("Speed", _drawn(charts.speed(runs))),
         ("Health", _drawn(charts.health(runs)) + tables.health(runs)),
         ("Classes", f'<div class="grid classes">{view}</div>' if (view := class_view(runs)) else ""),
-        ("Run", tables.run_facts(runs)),
-        ("Environment", tables.environment(runs)),
+        *([] if one else [("Run", tables.run_facts(runs)), ("Environment", tables.environment(runs))]),
+        ("Run and environment", _side_by_side(runs) if one else ""),
         ("Events", tables.events(one) if one else ""),
         ("Configuration", "".join(_configuration(run) for run in runs)),
     ]
     return "".join(f"<section><h2>{name}</h2>{content}</section>\n" for name, content in parts if content)
+
+
+def _side_by_side(runs: Sequence[RunFiles]) -> str:
+    parts = (tables.run_facts(runs), tables.environment(runs))
+    return f'<div class="split">{"".join(parts)}</div>'
 
 
 def _drawn(shown: Sequence[Chart]) -> str:

@@ -103,7 +103,7 @@ def _record(line: str) -> dict[str, Any] | None:
 
 def _guesses(path: Path) -> Guesses:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as content, np.load(content, allow_pickle=False) as file:
             labels, top5 = file["labels"], file["top5"]
             named = file["classes"].tolist() if "classes" in file else []
     except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:

@@ -30,17 +30,21 @@ header .message { color: var(--ink); white-space: pre-wrap }
 .tiles small { margin-left: 6px; font-size: 15px; font-weight: 400; color: var(--soft); letter-spacing: 0 }
 .tiles p { margin: 0; font-size: 13px; color: var(--soft) }
 section { margin-top: 36px; padding-top: 24px; border-top: 1px solid var(--line) }
-.grid { display: grid; grid-template-columns: repeat(3, minmax(0, 1fr)); gap: 28px 36px }
+.grid { display: grid; grid-template-columns: repeat(3, minmax(0, 1fr)); gap: 0 36px; margin-bottom: -24px }
 .split { display: grid; grid-template-columns: minmax(0, 1fr) minmax(0, 1fr); gap: 24px 48px;
   align-items: start }
 figure { margin: 0; min-width: 0 }
 figcaption { font-weight: 550 }
 .unit { margin-left: 8px; font-weight: 400; font-size: 13px; color: var(--soft) }
-.legend { min-height: 21px; font-size: 13px; color: var(--soft) }
-nav.legend { position: sticky; top: 0; z-index: 1; margin: 16px -8px 0; padding: 8px; background: var(--page);
-  border-bottom: 1px solid var(--line) }
-.key { margin-right: 16px; overflow-wrap: anywhere }
-.key::before { content: ""; display: inline-block; width: 16px; margin-right: 6px; vertical-align: 4px;
+.grid > figure { display: grid; grid-row: span 3; grid-template-rows: subgrid; padding-bottom: 24px }
+.classes > figure { display: block; grid-row: auto }
+.classes > figure:nth-child(2):last-child { grid-column: span 2 }
+.legend { font-size: 13px; color: var(--soft) }
+nav.legend { position: sticky; top: 0; z-index: 1; margin: 16px -8px 0; padding: 8px;
+  background: var(--page) }
+nav + main > section:first-child { margin-top: 12px }
+.key { display: inline-block; margin-right: 14px; overflow-wrap: anywhere }
+.key::before { content: ""; display: inline-block; width: 14px; margin-right: 5px; vertical-align: 4px;
   border-top: 2.5px solid var(--k) }
 figcaption .key { margin: 0 0 0 14px; font-weight: 400; font-size: 13px; color: var(--soft) }
 .s0 { --k: var(--s0) } .s1 { --k: var(--s1) } .s2 { --k: var(--s2) } .s3 { --k: var(--s3) }
@@ -49,7 +53,7 @@ figcaption .key { margin: 0 0 0 14px; font-weight: 400; font-size: 13px; color: 
 svg { display: block; width: 100%; height: auto; overflow: visible }
 svg text { fill: var(--soft); font-size: 12px; paint-order: stroke; stroke: var(--page); stroke-width: 3px;
   stroke-linejoin: round }
-svg .x { text-anchor: middle } svg .y, svg .level { text-anchor: end }
+svg .x { text-anchor: middle } svg .y { text-anchor: end }
 svg .grid { stroke: var(--grid) } svg .base { stroke: var(--base) }
 svg polyline { fill: none; stroke: var(--k); stroke-width: 1.8; stroke-linejoin: round;
   stroke-linecap: round }
@@ -66,10 +70,13 @@ th { font-weight: 400; color: var(--soft); overflow-wrap: anywhere }
 td { overflow-wrap: anywhere }
 .facts th:first-child { width: 13em }
 .events th, .events td { white-space: nowrap } .events td:last-child { width: 99%; white-space: normal }
+.figures th:first-child { min-width: 9em }
 .figures td, .figures tr:first-child th + th { text-align: right; white-space: nowrap }
 .figures tr > :last-child { padding-right: 0 }
-.pairs td + td, .pairs th + th + th { text-align: right; padding-right: 0; white-space: nowrap }
-.bars { table-layout: fixed } .bars th { width: 9em; padding: 3px 12px 3px 0; white-space: nowrap;
+.pairs td + td, .pairs th + th + th { text-align: right; padding: 5px 0 5px 16px; white-space: nowrap }
+.standing svg { max-width: 640px } .stack .standing { margin-top: 24px }
+.bars { table-layout: fixed; margin-top: 6px }
+.bars th { width: 9em; padding: 3px 12px 3px 0; white-space: nowrap;
   overflow: hidden; text-overflow: ellipsis } .bars td { padding: 3px 0 }
 .bars td:last-child { width: 4em; text-align: right }
 .bars th, .bars td { border: 0 }
@@ -78,12 +85,14 @@ td { overflow-wrap: anywhere }
 .track i { position: absolute; top: 6px; width: 9px; height: 9px; margin-left: -4.5px; border-radius: 50%;
   background: var(--k); border: 1px solid var(--page) }
 .note { margin: 12px 0 0; font-size: 13px; color: var(--soft) }
-.grid + .wide { margin-top: 24px }
+.grid + .wide, .grid + .note { margin-top: 32px }
 details { margin-top: 4px } summary { cursor: pointer; color: var(--soft); overflow-wrap: anywhere }
 pre { margin: 12px 0 0; overflow-x: auto; font: 13px/1.5 ui-monospace, "DejaVu Sans Mono", monospace }
 @media (max-width: 1000px) { .grid { grid-template-columns: repeat(2, minmax(0, 1fr)) }
+  .classes > figure:nth-child(2):last-child { grid-column: auto }
   .split { grid-template-columns: minmax(0, 1fr) } }
 @media (max-width: 640px) { body { padding: 24px 16px 40px } .grid { grid-template-columns: minmax(0, 1fr) }
   .tiles { grid-template-columns: repeat(2, 1fr); gap: 20px 16px } .tiles b { font-size: 24px }
-  svg text { font-size: 14px } .facts th:first-child { width: 9em } .standing text { font-size: 22px } }
+  .facts th:first-child { width: 9em } .standing text { font-size: 14px } }
+@media (max-width: 440px) { svg text { font-size: 13.5px } .standing text { font-size: 20px } }
 """

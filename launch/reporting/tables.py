@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from launch.reporting.charts import metrics
+from launch.reporting.charts import changes, metrics
 from launch.reporting.figures import (
     attempts,
     bad_images,
@@ -26,6 +26,8 @@ from launch.reporting.markup import note, table
 from launch.reporting.names import named
 from launch.reporting.run_files import WEIGHTS, RunFiles
 
+_CALLED = {"official": "official", "earlier": "earlier attempt"}
+
 CLOCK = ("step", "epoch", "images_seen", "kind", "time", "event")
 
 STATES = {"done": "finished", "requeue": "to be resumed", "user-error": "not started", "fault": "failed"}
@@ -43,8 +45,8 @@ def result(run: RunFiles) -> str:
         published = run.facts.get(name) or {}
         figures = [published.get("acc1"), published.get("acc5")]
         if figures != [None, None]:
-            rows.append([name, *(figure(value, ".2f") for value in figures)])
-            rows.append([f"gap to {name}", gap(acc1, figures[0]), gap(acc5, figures[1])])
+            rows.append([_CALLED[name], *(figure(value, ".2f") for value in figures)])
+            rows.append([f"gap to {_CALLED[name]}", gap(acc1, figures[0]), gap(acc5, figures[1])])
     best = max(headline_evaluations(run), key=lambda r: r.get("eval/acc1") or 0.0)
     text = (
         f"{WEIGHTS.get(str(last.get('weights')), 'trained weights')} at epoch {float(last['epoch']):.2f}, "
@@ -143,16 +145,21 @@ def environment(runs: Sequence[RunFiles]) -> str:
 
 
 def health(runs: Sequence[RunFiles]) -> str:
-    """The last value of everything that says how a run is."""
+    """The last value of what says how a run is; of one run, only of what no chart shows."""
 
-    def of(run: RunFiles) -> dict[str, Any]:
+    def of(run: RunFiles) -> dict[str, str]:
         found = {}
         for metric in metrics([run], "health/"):
+            if len(runs) == 1 and changes(runs, metric):
+                continue
             how, value = named(metric), last_value(run.records, metric)
             if value is not None:
                 found[how.title] = f"{value * how.scale:{how.form}} {how.unit}".strip()
-        return found | {"Bad images": f"{bad_images(run):,}"}
+        bad = {"Bad images": f"{bad_images(run):,}"}
+        return bad | found | bad
 
+    if len(runs) == 1:
+        return note(" · ".join(f"{name} {value}" for name, value in of(runs[0]).items()))
     return _columns(runs, of)
 
 
