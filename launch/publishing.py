@@ -67,22 +67,29 @@ def row(run: RunFiles, final: Mapping[str, Any]) -> dict[str, Any]:
         "minutes": round(time_spent(run) / 60, 1),
         "attempts": attempts(run),
         "machine": _machine(facts),
+        "precision": facts["found"]["precision"],
         "versions": facts["versions"],
         "git": facts["git"],
         "date": datetime.fromtimestamp(final["time"], tz=timezone.utc).date().isoformat(),
-        "command": command(fields, ranks=plan["ranks"], nodes=plan["nodes"]),
+        "command": command(
+            fields, ranks=plan["ranks"], nodes=plan["nodes"], data=facts["run"]["data"] is not None
+        ),
         "identity": facts["identity"],
         "settings": fields,
     }
 
 
-def command(fields: Mapping[str, Any], *, ranks: int, nodes: int = 1) -> str:
-    """Returns the command that starts a run of these identity fields again; DIR stands for its data."""
+def command(fields: Mapping[str, Any], *, ranks: int, nodes: int = 1, data: bool = True) -> str:
+    """Returns the command that starts a run of these identity fields again.
+
+    Args:
+        data: whether it was given a data set, for which DIR stands.
+    """
     launcher = ["torchrun"]
     launcher += [f"--nnodes={nodes}"] if nodes > 1 else []
     launcher += [f"--nproc-per-node={ranks // nodes}"] if ranks > nodes else []
-    data = [] if fields["recipe"] == "demo" else ["--data", "DIR"]
-    return shlex.join([*launcher, "launch/train.py", fields["recipe"], *data, *flags(fields)])
+    given = ["--data", "DIR"] if data else []
+    return shlex.join([*launcher, "launch/train.py", fields["recipe"], *given, *flags(fields)])
 
 
 def flags(fields: Mapping[str, Any]) -> list[str]:

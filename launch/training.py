@@ -93,7 +93,7 @@ def train(command: Command, attempt: Attempt) -> None:
             if isinstance(tracker, Trackers):
                 folder.write_facts({**facts, "wandb": {**facts["wandb"], **_wandb_found(tracker)}})
             write_page(folder.path)
-            say("\n".join(ending_lines(run_files.read(folder.path), folder=folder.path)))
+            say("\n".join(["", *ending_lines(run_files.read(folder.path), folder=folder.path)]))
 
 
 def _resume(session: Session, folder: RunFolder, *, say: Say) -> tuple[TrainState, Checkpoints]:

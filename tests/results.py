@@ -69,7 +69,8 @@ def _beside(row: Row) -> str:
     """Returns the flags by which a row's run differs from its recipe of today, but for the seed."""
     if row["recipe"] not in RECIPES:
         return ""
-    return " ".join(flags({k: v for k, v in row["settings"].items() if k != "seed"}))
+    data = ["--data DIR"] if row["recipe"] == "demo" and "--data" in row["command"] else []
+    return " ".join(data + flags({k: v for k, v in row["settings"].items() if k != "seed"}))
 
 
 def _imagenet_line(name: str, entry: Mapping[str, Any], group: Sequence[Row]) -> list[str]:

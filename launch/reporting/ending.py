@@ -48,4 +48,4 @@ def _accuracies(run: RunFiles) -> list[tuple[str, str]]:
             text += f"; official {theirs:.2f} %, gap {gap(ours, theirs)}"
         rows.append((name, text))
     weights = WEIGHTS.get(str(last.get("weights")), "trained weights")
-    return [*rows, ("of", f"the final {weights}, over {figure(last.get('eval/images'), ',')} images")]
+    return [*rows, ("weights", f"final {weights}, over {figure(last.get('eval/images'), ',')} images")]

@@ -332,7 +332,7 @@ class TestEnding:
         assert ending_lines(run_files.read(folder), folder=Path("runs/x")) == [
             "Acc@1          65.00 %, 95 % interval 64.58 to 65.42; official 77.90 %, gap -12.90",
             "Acc@5          90.00 %, 95 % interval 89.73 to 90.26; official 93.90 %, gap -3.90",
-            "of             the final EMA weights, over 50,000 images",
+            "weights        final EMA weights, over 50,000 images",
             "time           1 min 40 s, 100 of 100 steps, in 2 attempts",
             "speed          155 images/s, data wait 1.5 %",
             "skipped steps  3",
