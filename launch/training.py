@@ -92,8 +92,7 @@ def train(command: Command, attempt: Attempt) -> None:
             hold.check()
             if isinstance(tracker, Trackers):
                 folder.write_facts({**facts, "wandb": {**facts["wandb"], **_wandb_found(tracker)}})
-            write_page(folder.path)
-            say("\n".join(["", *ending_lines(run_files.read(folder.path), folder=folder.path)]))
+            _tell_ending(folder.path, say=say)
 
 
 def _resume(session: Session, folder: RunFolder, *, say: Say) -> tuple[TrainState, Checkpoints]:
@@ -149,6 +148,15 @@ def _run(session: Session, loop: Loop, folder: RunFolder, tracker: Tracker, *, h
         pass
     tracker.write(loop.event("stop"))
     return "requeue", f"stopped as asked at step {loop.state.step}; the same command goes on"
+
+
+def _tell_ending(folder: Path, *, say: Say) -> None:
+    """Makes the report page and says the summary. A failure is only said: the run itself has ended well."""
+    try:
+        write_page(folder)
+        say("\n".join(["", *ending_lines(run_files.read(folder), folder=folder)]))
+    except Exception as error:
+        say(f"No report: {type(error).__name__}: {error}. To try again: python launch/report.py {folder}")
 
 
 def _wandb_found(tracker: Trackers) -> dict[str, str | None]:

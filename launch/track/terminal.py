@@ -23,6 +23,9 @@ class _Console(Console):
 _FOR_THE_LOG = ("checkpoint", "damaged checkpoint", "diverged", "end")
 """Events that a person has seen otherwise: checkpoints with their epoch, the ends in the last message."""
 
+_WIDE, _BAR = 130, 27
+"""Characters of a terminal that has room for a bar, and those of the bar; else the figures matter more."""
+
 
 class Terminal:
     """Shows a run's records and free lines. A stream or disk that fails silences its own half only.
@@ -91,7 +94,8 @@ class Terminal:
                 self._show(line)
             elif self._shown:
                 try:
-                    self._draw(self._line(record, width=self._console.width), float(record["step"]))
+                    width = self._console.width - (_BAR if self._console.width >= _WIDE else 0)
+                    self._draw(self._line(record, width=width), float(record["step"]))
                 except (OSError, ValueError):
                     self._shown = False
 
@@ -109,7 +113,7 @@ class Terminal:
             )
             self._live.start()
         text = Text(plain(line))
-        if len(line) + 30 <= self._console.width:  # on a narrow terminal the figures matter more than the bar
+        if self._console.width >= _WIDE:
             share = min(step / self._steps, 1.0) if self._steps else 0.0
             bar = round(share * 20)
             text = Text.assemble(("#" * bar, "green"), ("." * (20 - bar), "dim"), f" {share:4.0%}  ", text)
