@@ -107,7 +107,7 @@ class Chart:
         parts: list[str] = []
         for y in y_ticks:
             _, down = at(x_low, y)
-            base = "grid base" if y == y_low else "grid"
+            base = "rule base" if y == y_low else "rule"
             parts.append(f'<line class="{base}" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{down}" y2="{down}"/>')
             parts.append(f'<text class="y" x="{LEFT - 7}" y="{down + 4}">{label(y, y_ticks)}</text>')
         for x in (x for x in x_ticks if x <= x_high):

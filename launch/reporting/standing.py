@@ -31,7 +31,7 @@ def standing(runs: Sequence[RunFiles]) -> str:
     top = TOP + LIFT * max(lifted, default=0)
     bottom = top + ROW * len(rows)
     parts = [
-        f'<line class="grid" x1="{at(x)}" x2="{at(x)}" y1="{top}" y2="{bottom}"/>'
+        f'<line class="rule" x1="{at(x)}" x2="{at(x)}" y1="{top}" y2="{bottom}"/>'
         f'<text class="x" x="{at(x)}" y="{bottom + 18}">{label(x, marks)}</text>'
         for x in marks
     ]

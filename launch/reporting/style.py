@@ -54,7 +54,7 @@ svg { display: block; width: 100%; height: auto; overflow: visible }
 svg text { fill: var(--soft); font-size: 12px; paint-order: stroke; stroke: var(--page); stroke-width: 3px;
   stroke-linejoin: round }
 svg .x { text-anchor: middle } svg .y { text-anchor: end }
-svg .grid { stroke: var(--grid) } svg .base { stroke: var(--base) }
+svg .rule { stroke: var(--grid) } svg .base { stroke: var(--base) }
 svg polyline { fill: none; stroke: var(--k); stroke-width: 1.8; stroke-linejoin: round;
   stroke-linecap: round }
 svg polyline.soft { stroke-width: 1.2 }
@@ -70,7 +70,7 @@ th { font-weight: 400; color: var(--soft); overflow-wrap: anywhere }
 td { overflow-wrap: anywhere }
 .facts th:first-child { width: 13em }
 .events th, .events td { white-space: nowrap } .events td:last-child { width: 99%; white-space: normal }
-.figures th:first-child { min-width: 9em }
+th .key { min-width: 12em; margin: 0 }
 .figures td, .figures tr:first-child th + th { text-align: right; white-space: nowrap }
 .figures tr > :last-child { padding-right: 0 }
 .pairs td + td, .pairs th + th + th { text-align: right; padding: 5px 0 5px 16px; white-space: nowrap }

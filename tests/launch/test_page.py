@@ -454,6 +454,8 @@ for (const frame of document.querySelectorAll("iframe")) {
     flat: [...inside.querySelectorAll("svg")].filter(s => box(s).height < 40 || box(s).width < 200).length,
     small: texts.filter(t => box(t).height < 10).map(t => t.textContent),
     overlaps,
+    cut: [...inside.querySelectorAll(".wide")].filter(e => e.scrollWidth > e.clientWidth)
+      .map(e => e.firstChild.className),
     faint: [...inside.querySelectorAll("h1, h2, h3, th, td, p, b, .unit, .key")]
       .filter(e => contrast(look(e).color) < 4.5).map(e => e.textContent).concat(
       texts.filter(t => contrast(look(t).fill) < 4.5).map(t => t.textContent)),
@@ -496,6 +498,7 @@ def test_a_browser_draws_it(tmp_path: Path, scheme: str) -> None:
     found = json.loads(html.unescape(re.sub(r"<[^>]+>", "", seen)))
     assert len(found) == 6
     for name, measured in found.items():
+        assert set(measured["cut"]) <= ({"events"} if name.startswith("one") else {"events", "figures"})
         wanted = {"wide": 0, "flat": 0, "small": [], "overlaps": [], "faint": [], "bad": 0}
         assert {key: measured[key] for key in wanted} == wanted, name
         assert measured["dark"] == (scheme == "dark") and measured["lines"] >= 2
