@@ -92,7 +92,7 @@ def train(command: Command, attempt: Attempt) -> None:
             hold.check()
             if isinstance(tracker, Trackers):
                 folder.write_facts({**facts, "wandb": {**facts["wandb"], **_wandb_found(tracker)}})
-            _tell_ending(folder.path, say=say)
+            tell_ending(folder.path, say=say)
 
 
 def _resume(session: Session, folder: RunFolder, *, say: Say) -> tuple[TrainState, Checkpoints]:
@@ -150,7 +150,7 @@ def _run(session: Session, loop: Loop, folder: RunFolder, tracker: Tracker, *, h
     return "requeue", f"stopped as asked at step {loop.state.step}; the same command goes on"
 
 
-def _tell_ending(folder: Path, *, say: Say) -> None:
+def tell_ending(folder: Path, *, say: Say) -> None:
     """Makes the report page and says the summary. A failure is only said: the run itself has ended well."""
     try:
         write_page(folder)

@@ -22,6 +22,7 @@ from launch.reporting.ending import ending_lines
 from launch.reporting.figures import headline, interval, time_spent
 from launch.reporting.page import render, write_page
 from launch.reporting.run_files import Guesses, RunFiles
+from launch.training import tell_ending
 
 EVIL = "\"><script>alert(1)</script><img src=x onerror='alert(2)'>&amp;"
 PROGRAM = [sys.executable, str(Path(__file__).parents[2] / "launch" / "report.py")]
@@ -344,6 +345,14 @@ class TestEnding:
     def test_one_that_was_stopped_has_no_result(self, tmp_path: Path) -> None:
         lines = ending_lines(read(tmp_path / "run", end="stop"), folder=Path("runs/x"))
         assert not any("Acc@" in line for line in lines) and "100 of 100 steps" in lines[0]
+
+    def test_a_page_that_cannot_be_made_fails_no_run(self, tmp_path: Path) -> None:
+        folder, said = make_run(tmp_path / "run", classes=3), list[str]()
+        (folder / "predictions.npz").write_bytes(b"damaged")
+        tell_ending(folder, say=said.append)
+        (line,) = said
+        assert "predictions.npz is damaged" in line
+        assert line.endswith(f"To try again: python launch/report.py {folder}")
 
 
 class TestClasses:

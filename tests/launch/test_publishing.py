@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import platform
 import re
 import shlex
 from dataclasses import replace
@@ -13,6 +14,7 @@ import pytest
 
 from launch.cli import read_command
 from launch.config import Run, fields_identity, identity_fields, to_plain
+from launch.facts import processor
 from launch.publishing import command, publish
 from launch.recipes import RECIPES
 from tests import results
@@ -171,6 +173,12 @@ def test_the_command_of_a_row_starts_the_same_run(arguments: str) -> None:
     assert words[:4] == ["torchrun", "--nnodes=2", "--nproc-per-node=8", "launch/train.py"]
     again = read_command(words[4:])
     assert again is not None and identity_fields(again.run) == identity_fields(first.run)
+
+
+def test_the_processor_is_named_as_it_names_itself(tmp_path: Path) -> None:
+    (tmp_path / "cpuinfo").write_text("processor\t: 0\nmodel name\t: AMD EPYC 7B13 \nprocessor\t: 1\n")
+    assert processor(tmp_path / "cpuinfo") == "AMD EPYC 7B13"
+    assert processor(tmp_path / "none") == platform.machine()
 
 
 class TestTables:
