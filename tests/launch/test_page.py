@@ -342,6 +342,12 @@ class TestEnding:
             "report         runs/x/report.html",
         ]
 
+    def test_its_address_in_wandb_comes_last(self, tmp_path: Path) -> None:
+        run = read(tmp_path / "run")
+        run.facts["wandb"]["url"] = "https://wandb.example/team/rexnet/runs/abc"
+        last = ending_lines(run, folder=Path("runs/x"))[-1]
+        assert last == "W&B            https://wandb.example/team/rexnet/runs/abc"
+
     def test_one_that_was_stopped_has_no_result(self, tmp_path: Path) -> None:
         lines = ending_lines(read(tmp_path / "run", end="stop"), folder=Path("runs/x"))
         assert not any("Acc@" in line for line in lines) and "100 of 100 steps" in lines[0]
