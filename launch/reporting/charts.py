@@ -5,8 +5,11 @@ from typing import Any
 
 from launch.reporting.curve import Chart, Level, Line, Points
 from launch.reporting.figures import headline_evaluations, numbers
-from launch.reporting.names import APART, named, order
+from launch.reporting.names import APART, TOTALS, bare, named, order
 from launch.reporting.run_files import WEIGHTS, RunFiles
+
+HEALTH = ("health/", "cost/")
+"""Groups of metrics that the page shows as health."""
 
 _STEP_TIMES = {
     "speed/step_ms_p50": "median",
@@ -62,18 +65,18 @@ def speed(runs: Sequence[RunFiles]) -> list[Chart]:
 
 
 def health(runs: Sequence[RunFiles]) -> list[Chart]:
-    """Every metric of health that changes."""
-    return [_measured(runs, m) for m in metrics(runs, "health/") if changes(runs, m)]
+    """Every metric of health and cost that changes."""
+    return [_measured(runs, m) for m in metrics(runs, *HEALTH) if is_drawn(runs, m)]
 
 
-def metrics(runs: Iterable[RunFiles], prefix: str) -> list[str]:
-    """The numbers that the runs have measured under names that begin with `prefix`, in the page's order."""
+def metrics(runs: Iterable[RunFiles], *groups: str) -> list[str]:
+    """The numbers that the runs have measured under names of these groups, in the page's order."""
     found = {
         name
         for run in runs
         for record in run.records
         for name, value in record.items()
-        if name.startswith(prefix) and isinstance(value, int | float) and name not in APART
+        if name.startswith(groups) and isinstance(value, int | float) and bare(name) not in APART
     }
     return sorted(found, key=order)
 
@@ -176,9 +179,9 @@ def _image_size(run: RunFiles) -> Points:
     return [(0.0, size), (trained[-1][0], size)]
 
 
-def changes(runs: Sequence[RunFiles], metric: str) -> bool:
-    """Whether a run has measured more than one value of `metric`."""
-    return any(len(set(numbers(run.records, metric))) > 1 for run in runs)
+def is_drawn(runs: Sequence[RunFiles], metric: str) -> bool:
+    """Whether a run has measured more than one value of `metric`, and these are no running sum."""
+    return bare(metric) not in TOTALS and any(len(set(numbers(run.records, metric))) > 1 for run in runs)
 
 
 def marks(runs: Sequence[RunFiles]) -> list[float]:

@@ -34,8 +34,6 @@ def ending_lines(run: RunFiles, *, folder: Path) -> list[str]:
         ("folder", str(folder)),
         ("report", str(folder / "report.html")),
     ]
-    if address := (run.facts.get("wandb") or {}).get("url"):
-        rows.append(("W&B", str(address)))
     wide = max(len(name) for name, _ in rows)
     return [f"{name:<{wide}}  {value}" for name, value in rows]
 

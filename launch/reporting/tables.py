@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from launch.reporting.charts import changes, metrics
+from launch.reporting.charts import HEALTH, is_drawn, metrics
 from launch.reporting.figures import (
     attempts,
     bad_images,
@@ -149,8 +149,8 @@ def health(runs: Sequence[RunFiles]) -> str:
 
     def of(run: RunFiles) -> dict[str, str]:
         found = {}
-        for metric in metrics([run], "health/"):
-            if len(runs) == 1 and changes(runs, metric):
+        for metric in metrics([run], *HEALTH):
+            if len(runs) == 1 and is_drawn(runs, metric):
                 continue
             how, value = named(metric), last_value(run.records, metric)
             if value is not None:

@@ -183,13 +183,14 @@ class TestOneRun:
 
     def test_whatever_a_run_measures_of_speed_and_health_is_shown(self, tmp_path: Path) -> None:
         folder = make_run(
-            tmp_path / "run", health_restarts=1, health_gpu_memory_gib=11.625, speed_step_ms_p50=120.0
+            tmp_path / "run", health_restarts=1, cost_gpu_memory_gib=11.625, speed_step_ms_p50=120.0
         )
         records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()[:-1]]
         for record in records:
             if record["kind"] == "train":
                 record |= {
-                    "health/goodput": 0.9 + record["step"] / 1000,
+                    "cost/goodput": 0.9 + record["step"] / 1000,
+                    "cost/gpu_hours": record["step"] / 50,
                     "health/new_thing": record["step"],
                     "speed/step_ms_p95": 150.0,
                     "speed/slowest_rank": 1,
@@ -199,7 +200,7 @@ class TestOneRun:
         page = Page(render([run_files.read(folder)]))
         assert page.drawn[6:] == ["Throughput", "Step time", "Goodput", "New thing"]
         assert "% of wall time" in page.shown and "median 95th percentile" in page.shown
-        assert "Bad images 0 · Restarts 1 · GPU memory 11.62 GiB" in page.shown
+        assert "Bad images 0 · Restarts 1 · GPU memory 11.62 GiB · GPU-hours 2.00 h" in page.shown
 
     def test_without_official_numbers_none_is_shown(self, tmp_path: Path) -> None:
         page = Page(render([read(tmp_path / "run", imagenet=False)]))
@@ -341,12 +342,6 @@ class TestEnding:
             "folder         runs/x",
             "report         runs/x/report.html",
         ]
-
-    def test_its_address_in_wandb_comes_last(self, tmp_path: Path) -> None:
-        run = read(tmp_path / "run")
-        run.facts["wandb"]["url"] = "https://wandb.example/team/rexnet/runs/abc"
-        last = ending_lines(run, folder=Path("runs/x"))[-1]
-        assert last == "W&B            https://wandb.example/team/rexnet/runs/abc"
 
     def test_one_that_was_stopped_has_no_result(self, tmp_path: Path) -> None:
         lines = ending_lines(read(tmp_path / "run", end="stop"), folder=Path("runs/x"))
