@@ -117,5 +117,10 @@ def identity_fields(value: Any) -> Any:
 
 def identity(run: Run, *, train: str, val: str) -> str:
     """Returns the hash [8 hex digits] of a run's identity fields and its data sets' identities."""
-    content = json.dumps([identity_fields(run), train, val], sort_keys=True)
+    return fields_identity(identity_fields(run), train=train, val=val)
+
+
+def fields_identity(fields: Mapping[str, Any], *, train: str, val: str) -> str:
+    """Returns the `identity` of a run by its identity fields."""
+    content = json.dumps([fields, train, val], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:8]

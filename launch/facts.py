@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import platform
+import re
 import subprocess
 import uuid
 from collections.abc import Mapping
@@ -49,6 +52,7 @@ def run_facts(session: Session, *, earlier: Mapping[str, Any] | None) -> dict[st
         "versions": installed_versions(),
         "git": source_revision(),
         "devices": [session.world.device_name] * session.plan.ranks,
+        "machine": {"cpu": processor(), "cores": len(os.sched_getaffinity(0))},
         "wandb": earlier["wandb"] if earlier else {"id": uuid.uuid4().hex[:8], "url": None, "mode": None},
         "started": earlier["started"]
         if earlier
@@ -58,14 +62,23 @@ def run_facts(session: Session, *, earlier: Mapping[str, Any] | None) -> dict[st
 
 
 def installed_versions() -> dict[str, str]:
-    """Returns the versions of the packages that a result depends on."""
-    found = {}
+    """Returns the versions of Python and the packages that a result depends on."""
+    found = {"python": platform.python_version()}
     for name in _PACKAGES:
         try:
             found[name] = version(name)
         except PackageNotFoundError:
             continue
     return found
+
+
+def processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """Returns what this machine's processor calls itself."""
+    try:
+        named = re.search(r"^model name\s*: (.+)$", cpuinfo.read_text(), flags=re.M)
+    except OSError:
+        named = None
+    return named[1].strip() if named else platform.machine()
 
 
 def source_revision() -> str | None:

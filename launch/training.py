@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -24,6 +25,8 @@ from launch.facts import run_facts
 from launch.folder import RunFolder
 from launch.hold import Hold
 from launch.opening import Say, open_session, open_terminal
+from launch.reporting import run_files
+from launch.reporting.ending import ending_lines
 from launch.reporting.page import write_page
 from launch.session import Session
 from launch.track.trackers import Silent
@@ -86,10 +89,11 @@ def train(command: Command, attempt: Attempt) -> None:
             attempt.step = state.step
             if not attempt.barred:
                 tracker.close(state=ending)
-        say(attempt.message)
+        if attempt.state != "done":
+            say(attempt.message)
         if first:
             hold.check()
-            say(f"Weights, metrics and report: {write_page(folder.path).parent}")
+            tell_ending(folder.path, say=say)
         if isinstance(tracker, Tracking) and tracker.words:
             say(tracker.words)
 
@@ -128,6 +132,15 @@ def _run(session: Session, loop: Loop, folder: RunFolder, tracker: Tracker, *, h
     return "requeue", f"stopped as asked at step {loop.state.step}; the same command goes on"
 
 
+def tell_ending(folder: Path, *, say: Say) -> None:
+    """Makes the report page and says the summary. A failure is only said: the run itself has ended well."""
+    try:
+        write_page(folder)
+        say("\n".join(["", *ending_lines(run_files.read(folder), folder=folder)]))
+    except Exception as error:
+        say(f"No report: {type(error).__name__}: {error}. To try again: python launch/report.py {folder}")
+
+
 def _finish(session: Session, loop: Loop, folder: RunFolder, tracker: Tracker, *, hold: Hold) -> str:
     """Scores the final weights and writes the results; returns them as one line."""
     state = loop.state
@@ -139,7 +152,7 @@ def _finish(session: Session, loop: Loop, folder: RunFolder, tracker: Tracker, *
     if session.world.place.first:
         assert predictions is not None
         hold.check()
-        _write_predictions(predictions, folder.path / "predictions.npz")
+        _write_predictions(predictions, folder.path / "predictions.npz", classes=session.data.val.classes)
         save_weights(state.average.model, folder.path / "model.safetensors", variant=session.run.variant)
         tracker.write(loop.event("end", result=line))
     return line
@@ -157,7 +170,7 @@ def result_line(session: Session, score: Score) -> str:
     return f"{line};  official {acc1:.2f} / {acc5:.2f} %, gap {score.acc1 - acc1:+.2f}"
 
 
-def _write_predictions(predictions: Predictions, path: Path) -> None:
+def _write_predictions(predictions: Predictions, path: Path, *, classes: Sequence[str]) -> None:
     fresh = path.with_name(path.name + ".tmp.npz")
     np.savez_compressed(
         fresh,
@@ -165,5 +178,6 @@ def _write_predictions(predictions: Predictions, path: Path) -> None:
         labels=predictions.labels,
         top5=predictions.top5,
         probabilities=predictions.probabilities,
+        classes=np.array(classes),  # names: label i is classes[i]
     )
     fresh.replace(path)

@@ -1,4 +1,4 @@
-"""The figures of all variants: counts what can be counted, and writes the README's table.
+"""The figures of all variants: counts what can be counted, and writes the README's tables of results.
 
 `python -m tests.figures` brings rexnet/variants.json and README.md up to date; tests hold them to it.
 """
@@ -12,17 +12,15 @@ from torch import Tensor, nn
 
 from rexnet.channels import variant_shape
 from rexnet.model import ReXNet
+from tests.results import imagenet_table, published, small_table
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 VARIANTS = REPOSITORY / "rexnet" / "variants.json"
-_MARKS = (
-    "<!-- results: from rexnet/variants.json, by python -m tests.figures -->\n\n",
-    "\n<!-- end of results -->",
-)
-_HEAD = (
-    *("Model", "This repo Acc@1", "Acc@5", "Params", "MACs", "Weights"),
-    *("Official Acc@1", "Acc@5", "Earlier 90-epoch attempt Acc@1"),
-)
+_MARKS = {
+    "results": "from rexnet/variants.json and results/, by python -m tests.figures",
+    "smaller results": "from results/, by python -m tests.figures",
+}
+"""What the README says of the source of each table, in comments around it."""
 
 
 def count(variant: str) -> tuple[int, int]:
@@ -66,29 +64,17 @@ def as_text(variants: dict[str, Any]) -> str:
     return "{\n" + ",\n".join(entries) + "\n}\n"
 
 
-def table(variants: dict[str, Any]) -> str:
-    """Returns the README's table of results."""
-    rows = [_HEAD, ("---",) * len(_HEAD), *(_row(name, entry) for name, entry in variants.items())]
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
-
-
-def _row(name: str, entry: dict[str, Any]) -> tuple[str, ...]:
-    official, earlier = entry["official"], entry["earlier"]
-    unrun = "not yet run" if earlier else "no recipe"
-    return (
-        *(name.replace("rexnet", "ReXNet"), unrun, unrun),
-        *(f"{entry['parameters'] / 1e6:.1f}M", f"{entry['macs'] / 1e9:.2f}G", unrun),
-        *(f"{official['acc1']}", f"{official['acc5']}", f"{earlier['acc1']}" if earlier else "-"),
-    )
-
-
-def with_table(readme: str, variants: dict[str, Any]) -> str:
-    """Returns the README with the table in its place."""
-    start, end = _MARKS
-    before, _, rest = readme.partition(start)
-    _, _, after = rest.partition(end)
-    assert rest and after, "README.md has lost the marks of its results"
-    return before + start + table(variants) + end + after
+def with_tables(readme: str, variants: dict[str, Any]) -> str:
+    """Returns the README with the tables in their places."""
+    rows = published()
+    tables = {"results": imagenet_table(variants, rows), "smaller results": small_table(rows)}
+    for name, table in tables.items():
+        start, end = f"<!-- {name}: {_MARKS[name]} -->\n\n", f"\n<!-- end of {name} -->"
+        before, _, rest = readme.partition(start)
+        _, _, after = rest.partition(end)
+        assert rest and after, f"README.md has lost the marks of its {name}"
+        readme = before + start + table + end + after
+    return readme
 
 
 def main() -> None:
@@ -96,7 +82,7 @@ def main() -> None:
     variants = counted(json.loads(VARIANTS.read_text()))
     VARIANTS.write_text(as_text(variants))
     readme = REPOSITORY / "README.md"
-    readme.write_text(with_table(readme.read_text(), variants))
+    readme.write_text(with_tables(readme.read_text(), variants))
 
 
 if __name__ == "__main__":

@@ -1,12 +1,15 @@
-"""One chart as inline SVG: lines over epochs, a reference level, marks where a run was resumed."""
+"""One chart as inline SVG: lines over epochs, levels to hold them against, marks where a run was resumed."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import pairwise
 
-WIDTH, HEIGHT = 560, 250
-LEFT, RIGHT, TOP, BOTTOM = 58, 14, 12, 36
+from launch.reporting.axis import label, ticks
+
+WIDTH, HEIGHT = 400, 212
+LEFT, RIGHT, TOP, BOTTOM = 46, 10, 16, 36
 POINTS = 400
 """A line of more points is thinned: what is left still shows each spike."""
 
@@ -15,6 +18,9 @@ DOTS = 30
 
 Points = Sequence[tuple[float, float | None]]
 
+Place = Callable[[float, float], tuple[float, float]]
+"""From a value to a place in the drawing."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Line:
@@ -22,32 +28,71 @@ class Line:
 
     name: str
     points: Points
-    style: str = "a"
-    """CSS class that colours it: a, b, c, or `reference` (dashed)."""
+    style: str = "s0"
+    """CSS classes: s0 to s7 or soft colour it; with steps, a value holds until the next."""
+
+    @property
+    def is_empty(self) -> bool:
+        return not any(_is_finite(y) for _, y in self.points)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Level:
+    """A horizontal line to hold the others against, with its name beside it."""
+
+    value: float
+    name: str
+    style: str = "official"
+    """CSS class: official or earlier."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Chart:
-    """A chart of some lines over the epoch."""
+    """A chart of some lines over the epoch, or over what `across` names."""
 
     title: str
     lines: Sequence[Line]
     unit: str = ""
     low: float | None = None
     """Where the vertical axis begins at the latest; free when not given."""
-    level: float | None = None
-    """A horizontal reference line."""
-    level_name: str = ""
+    high: float | None = None
+    """Where the vertical axis ends at the earliest; free when not given."""
+    levels: Sequence[Level] = ()
     marks: Sequence[float] = ()
     """Epochs at which the run was resumed."""
+    across: str = "epoch"
+    legend: bool = True
+    """Whether several lines are named above the chart."""
 
     def svg(self) -> str:
         """The chart as a `figure` element; empty when no line has a finite value."""
-        finite = [(x, y) for line in self.lines for x, y in line.points if _is_finite(y)]
-        if not finite:
+        lines = [line for line in self.lines if not line.is_empty]
+        if not lines:
             return ""
-        xs, ys = [x for x, _ in finite], [y for _, y in finite if y is not None]
-        ys += [v for v in (self.level, self.low) if v is not None]
+        parts, at = self._axes(lines)
+        bottom = HEIGHT - BOTTOM
+        for x in self.marks:
+            across, _ = at(x, 0.0)
+            parts.append(
+                f'<line class="mark" x1="{across}" x2="{across}" y1="{TOP}" y2="{bottom}">'
+                f"<title>resumed at epoch {x:.2f}</title></line>"
+            )
+        for line in lines:
+            for run in pieces(line.points):
+                parts.append(self._stroke([at(x, y) for x, y in run], line, run))
+        parts += self._levels(at)
+        title = escape(self.title)
+        return (
+            f'<figure><figcaption>{title}<span class="unit">{escape(self.unit)}</span></figcaption>'
+            f'{self._legend(lines)}<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{title}">'
+            f"{''.join(parts)}</svg></figure>"
+        )
+
+    def _axes(self, lines: Sequence[Line]) -> tuple[list[str], Place]:
+        """Returns grid and labels, and the way from a value to its place in the drawing."""
+        finite = [(x, y) for line in lines for x, y in line.points if y is not None and math.isfinite(y)]
+        xs, ys = [x for x, _ in finite], [y for _, y in finite]
+        ys += [v for v in (self.low, self.high, *(level.value for level in self.levels)) if v is not None]
         x_ticks, y_ticks = ticks(min(0.0, *xs), max(xs)), ticks(min(ys), max(ys), count=4)
         x_low, x_high = x_ticks[0], max(*xs, x_ticks[0] + 1e-9)
         if x_ticks[-1] - x_high < 0.02 * (x_high - x_low):  # so near that its label belongs on the axis
@@ -62,41 +107,50 @@ class Chart:
         parts: list[str] = []
         for y in y_ticks:
             _, down = at(x_low, y)
-            parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{down}" y2="{down}"/>')
-            parts.append(f'<text class="y" x="{LEFT - 8}" y="{down + 4}">{label(y, y_ticks)}</text>')
+            base = "rule base" if y == y_low else "rule"
+            parts.append(f'<line class="{base}" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{down}" y2="{down}"/>')
+            parts.append(f'<text class="y" x="{LEFT - 7}" y="{down + 4}">{label(y, y_ticks)}</text>')
         for x in (x for x in x_ticks if x <= x_high):
             across, _ = at(x, y_low)
             parts.append(
                 f'<text class="x" x="{across}" y="{HEIGHT - BOTTOM + 16}">{label(x, x_ticks)}</text>'
             )
-        parts.append(f'<text class="x" x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 3}">epoch</text>')
-        for x in self.marks:
-            across, _ = at(x, y_low)
-            parts.append(
-                f'<line class="mark" x1="{across}" x2="{across}" y1="{TOP}" y2="{HEIGHT - BOTTOM}">'
-                f"<title>resumed at epoch {x:.2f}</title></line>"
-            )
-        if self.level is not None:
-            _, down = at(x_low, self.level)
-            parts.append(
-                f'<line class="reference" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{down}" y2="{down}"/>'
-            )
-        for line in self.lines:
-            for run in pieces(line.points):
-                parts.append(_stroke([at(x, y) for x, y in run], line, run))
-        title = escape(self.title)
-        return (
-            f'<figure><figcaption>{title}<span class="unit">{escape(self.unit)}</span></figcaption>'
-            f'{self._legend()}<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{title}">'
-            f"{''.join(parts)}</svg></figure>"
-        )
+        middle = (LEFT + WIDTH - RIGHT) / 2
+        parts.append(f'<text class="x" x="{middle}" y="{HEIGHT - 3}">{escape(self.across)}</text>')
+        return parts, at
 
-    def _legend(self) -> str:
-        shown = [(line.name, line.style) for line in self.lines if any(_is_finite(y) for _, y in line.points)]
-        if self.level is not None:
-            shown.append((self.level_name, "reference"))
-        keys = "".join(f'<span class="key {escape(s)}">{escape(n)}</span>' for n, s in shown)
-        return f'<div class="legend">{keys}</div>' if len(shown) > 1 else '<div class="legend"></div>'
+    def _levels(self, at: Place) -> list[str]:
+        parts, above = [], float(HEIGHT)
+        for i, level in enumerate(sorted(self.levels, key=lambda level: level.value)):
+            _, down = at(0.0, level.value)
+            below = i == 0 and len(self.levels) > 1  # so that names of levels that lie close are apart
+            above = text = down + 12 if below else min(down - 4, above - 13)
+            parts.append(
+                f'<line class="{escape(level.style)}" x1="{LEFT}" x2="{WIDTH - RIGHT}" '
+                f'y1="{down}" y2="{down}"/>'
+                f'<text x="{LEFT + 4}" y="{text}">{escape(level.name if len(self.levels) < 3 else "")}</text>'
+            )
+        return parts
+
+    def _stroke(self, at: list[tuple[float, float]], line: Line, values: list[tuple[float, float]]) -> str:
+        way, style = at, escape(line.style)
+        if "steps" in line.style.split():
+            way = [p for a, b in pairwise(at) for p in (a, (b[0], a[1]))] + at[-1:]
+        drawn = ""
+        if len(at) > 1:
+            drawn = f'<polyline class="{style}" points="{" ".join(f"{x},{y}" for x, y in way)}"/>'
+        if len(at) > DOTS or (way is not at and len(at) > 1):
+            return drawn
+        dots = (
+            f'<circle class="{style}" cx="{x}" cy="{y}" r="2.4">'
+            f"<title>{escape(line.name)}: {value:.4g} at {escape(self.across)} {place:.4g}</title></circle>"
+            for (x, y), (place, value) in zip(at, values, strict=True)
+        )
+        return drawn + "".join(dots)
+
+    def _legend(self, lines: Sequence[Line]) -> str:
+        keys = "".join(f'<span class="key {escape(e.style)}">{escape(e.name)}</span>' for e in lines)
+        return f'<div class="legend">{keys if self.legend and len(lines) > 1 else ""}</div>'
 
 
 def pieces(points: Points) -> list[list[tuple[float, float]]]:
@@ -121,42 +175,5 @@ def _thin(piece: list[tuple[float, float]], stretch: int) -> list[tuple[float, f
     return kept
 
 
-def ticks(low: float, high: float, *, count: int = 5) -> list[float]:
-    """Round numbers, evenly spaced, from at most `low` to at least `high`."""
-    span = high - low
-    if span <= 0:
-        span = abs(high) * 0.1 or 1.0
-        low, high = low - span / 2 if low else 0.0, high + span / 2
-        span = high - low
-    rough = span / count
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = next(s * power for s in (1, 2, 2.5, 5, 10) if s * power >= rough * 0.999)
-    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [i * step for i in range(first, last + 1)]
-
-
-def label(value: float, all_ticks: Sequence[float]) -> str:
-    """`value` with as many digits as tell the ticks apart."""
-    step = all_ticks[1] - all_ticks[0]
-    digits = next((d for d in range(8) if abs(round(step, d) - step) < step / 100), 8)
-    largest = max(map(abs, all_ticks))
-    if largest >= 1e5 or (0 < largest < 1e-3):
-        return f"{value:.3g}"
-    return f"{value:,.{digits}f}"
-
-
 def _is_finite(value: float | None) -> bool:
     return value is not None and math.isfinite(value)
-
-
-def _stroke(at: list[tuple[float, float]], line: Line, values: list[tuple[float, float]]) -> str:
-    way = " ".join(f"{x},{y}" for x, y in at)
-    drawn = f'<polyline class="{escape(line.style)}" points="{way}"/>' if len(at) > 1 else ""
-    if len(at) > DOTS:
-        return drawn
-    dots = (
-        f'<circle class="{escape(line.style)}" cx="{x}" cy="{y}" r="2.6">'
-        f"<title>{escape(line.name)}: {value:.4g} at epoch {epoch:.2f}</title></circle>"
-        for (x, y), (epoch, value) in zip(at, values, strict=True)
-    )
-    return drawn + "".join(dots)

@@ -30,6 +30,14 @@ def interval(acc: float, images: int) -> tuple[float, float]:
     return 100 * (middle - half), 100 * (middle + half)
 
 
+def result_interval(evaluation: Mapping[str, Any], metric: str) -> tuple[float, float] | None:
+    """The interval of an evaluation's `metric`, acc1 or acc5; None where it has none."""
+    acc, images = evaluation.get(f"eval/{metric}"), evaluation.get("eval/images")
+    if not isinstance(acc, int | float) or not isinstance(images, int) or images < 1:
+        return None
+    return interval(acc, images)
+
+
 def time_spent(run: RunFiles) -> float:
     """Seconds between a run's records, less the pauses between its attempts."""
     spent, before = 0.0, None
@@ -43,14 +51,39 @@ def time_spent(run: RunFiles) -> float:
     return spent
 
 
+def attempts(run: RunFiles) -> int:
+    """How often the run was started."""
+    return 1 + int(run.facts.get("restarts") or 0)
+
+
+def last_step(run: RunFiles) -> int:
+    """The step that the run has reached."""
+    return max((int(r["step"]) for r in run.records), default=0)
+
+
+def bad_images(run: RunFiles) -> int:
+    """How many images proved bad; each is named once."""
+    return sum(r.get("event") == "bad image" for r in run.records)
+
+
 def median(records: Sequence[Mapping[str, Any]], metric: str) -> float | None:
-    values = sorted(_numbers(records, metric))
+    values = sorted(numbers(records, metric))
     return values[len(values) // 2] if values else None
 
 
 def mean(records: Sequence[Mapping[str, Any]], metric: str) -> float | None:
-    values = _numbers(records, metric)
+    values = numbers(records, metric)
     return sum(values) / len(values) if values else None
+
+
+def last_value(records: Sequence[Mapping[str, Any]], metric: str) -> float | None:
+    values = numbers(records, metric)
+    return values[-1] if values else None
+
+
+def numbers(records: Sequence[Mapping[str, Any]], metric: str) -> list[float]:
+    """The values of `metric` in the records that have one."""
+    return [r[metric] for r in records if isinstance(r.get(metric), int | float)]
 
 
 def figure(value: Any, form: str, unit: str = "") -> str:
@@ -65,6 +98,11 @@ def gap(ours: Any, theirs: Any) -> str:
     return f"{ours - theirs:+.2f}" if known else "-"
 
 
+def between(ends: tuple[float, float] | None) -> str:
+    """An interval in words."""
+    return "-" if ends is None else f"{ends[0]:.2f} to {ends[1]:.2f}"
+
+
 def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
@@ -76,7 +114,3 @@ def when(seconds: Any) -> str:
     if not isinstance(seconds, int | float):
         return ""
     return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(seconds)) + " UTC"
-
-
-def _numbers(records: Sequence[Mapping[str, Any]], metric: str) -> list[float]:
-    return [r[metric] for r in records if isinstance(r.get(metric), int | float)]

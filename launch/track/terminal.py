@@ -1,16 +1,17 @@
 """What a person sees: a live line on a terminal, plain lines elsewhere; log.txt has the same, plain."""
 
-import math
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
 from launch.engine.ports import Record
+from launch.track.lines import eval_line, event_line, plain, train_line
 
 
 class _Console(Console):
@@ -22,7 +23,8 @@ class _Console(Console):
 _FOR_THE_LOG = ("checkpoint", "damaged checkpoint", "diverged", "end")
 """Events that a person has seen otherwise: checkpoints with their epoch, the ends in the last message."""
 
-_LOUD = ("checkpoint failed", "checkpoint late")
+_WIDE, _BAR = 130, 27
+"""Characters of a terminal that has room for a bar, and those of the bar; else the figures matter more."""
 
 
 class Terminal:
@@ -41,13 +43,14 @@ class Terminal:
         self._lock = threading.RLock()
         self._live: Live | None = None
         self._log: TextIO | None = None
-        self._unlogged: list[str] | None = []
-        self._shown = True
+        self._path: Path | None = None
+        self._unlogged: list[str] = []
+        self._shown, self._logged, self._closed = True, True, False
         self._steps = self._batch = 0
         self._steps_per_epoch = 1.0
 
     def begin(self, *, log: Path, steps: int, steps_per_epoch: float, batch: int) -> None:
-        """Opens `log` for appending, with the lines said so far, and learns how long the run is.
+        """Appends to `log`, first the lines said so far, and learns how long the run is.
 
         Args:
             steps: optimizer steps of the whole run.
@@ -55,8 +58,7 @@ class Terminal:
         """
         self._steps, self._steps_per_epoch, self._batch = steps, steps_per_epoch, batch
         with self._lock:
-            early, self._unlogged = self._unlogged or [], None
-            self._log = log.open("a", encoding="utf-8")
+            self._path, early, self._unlogged = log, self._unlogged, []
             for line in early:
                 self._write_log(line)
 
@@ -71,32 +73,37 @@ class Terminal:
         if kind == "train":
             self._progress(record)
         elif kind == "eval":
-            self.say(self._evaluation(record))
+            self.say(eval_line(record))
         elif record.get("event") in _FOR_THE_LOG:
             with self._lock:
-                self._write_log(_event(record))
+                self._write_log(event_line(record))
         else:
-            self.say(_event(record))
+            self.say(event_line(record))
 
     def close(self, *, state: str = "done") -> None:
-        """Ends the live line, which stays as it was, and the log; `say` still works, on the terminal only."""
+        """Ends the live line, which stays as it was, and the log, which `say` reopens for its own lines."""
         with self._lock:
             self._stop_live()
-            if self._log:
-                self._log.close()
-                self._log = None
+            self._closed = True
+            self._close_log()
 
     def _progress(self, record: Record) -> None:
-        line = self._training(record)
         with self._lock:
-            self._write_log(line)
+            self._write_log(line := self._line(record))
             if not self._tty:
                 self._show(line)
             elif self._shown:
                 try:
-                    self._draw(line, float(record["step"]))
+                    width = self._console.width - (_BAR if self._console.width >= _WIDE else 0)
+                    self._draw(self._line(record, width=width), float(record["step"]))
                 except (OSError, ValueError):
                     self._shown = False
+
+    def _line(self, record: Record, *, width: int | None = None) -> str:
+        per_epoch = self._steps_per_epoch
+        return train_line(
+            record, steps=self._steps, steps_per_epoch=per_epoch, batch=self._batch, width=width
+        )
 
     def _draw(self, line: str, step: float) -> None:
         if self._live is None:  # no thread of rich's: the line changes when there is news
@@ -105,53 +112,18 @@ class Terminal:
                 console=self._console, auto_refresh=False, redirect_stdout=ours, redirect_stderr=ours
             )
             self._live.start()
-        text = Text(line)
-        if len(line) + 30 <= self._console.width:  # on a narrow terminal the figures matter more than the bar
+        text = Text(plain(line))
+        if self._console.width >= _WIDE:
             share = min(step / self._steps, 1.0) if self._steps else 0.0
             bar = round(share * 20)
             text = Text.assemble(("#" * bar, "green"), ("." * (20 - bar), "dim"), f" {share:4.0%}  ", text)
         self._live.update(text, refresh=True)
 
-    def _training(self, record: Record) -> str:
-        epochs = f"{self._steps / self._steps_per_epoch:.1f}"
-        parts = [
-            f"epoch {float(record['epoch']):.2f}/{epochs.removesuffix('.0')}",
-            f"step {int(record['step'])}/{self._steps}",
-            f"loss {_number(record, 'train/loss', '.4f')}",
-            f"Acc@1 {_number(record, 'train/acc1', '.2f')}",
-            f"lr {_number(record, 'train/lr', '.4g')}",
-            f"{_number(record, 'speed/images_per_s', '.0f')} images/s",
-            f"data wait {_number(record, 'speed/data_wait', '.1%').replace('%', ' %')}",
-            *_spread(record),
-            *_skipping(record),
-            f"ETA {self._eta(record)}",
-        ]
-        return "  ".join(parts)
-
-    def _eta(self, record: Record) -> str:
-        speed = record.get("speed/images_per_s")
-        if not isinstance(speed, int | float) or not math.isfinite(speed) or speed <= 0:
-            return "-"
-        return _duration((self._steps - int(record["step"])) * self._batch / speed)
-
-    def _evaluation(self, record: Record) -> str:
-        text = (
-            f"epoch {float(record['epoch']):.2f}  {record.get('weights', 'model')} weights: "
-            f"Acc@1 {_number(record, 'eval/acc1', '.2f')}  Acc@5 {_number(record, 'eval/acc5', '.2f')}  "
-            f"loss {_number(record, 'eval/loss', '.4f')}"
-        )
-        if "eval/images" in record:
-            text += f"  over {int(record['eval/images'])} images"
-        if "official/acc1" in record:
-            text += f"  (official Acc@1 {_number(record, 'official/acc1', '.2f')}"
-            text += f", gap {_number(record, 'gap/acc1', '+.2f')})" if "gap/acc1" in record else ")"
-        return text
-
     def _show(self, text: str) -> None:
         if not self._shown:
             return
         try:
-            self._console.print(text)
+            self._console.print(plain(text))
             self._console.file.flush()
         except (OSError, ValueError):  # a closed pipe or terminal must not end a training
             self._shown = False
@@ -165,52 +137,22 @@ class Terminal:
                 self._shown = False
 
     def _write_log(self, line: str) -> None:
-        if self._unlogged is not None:
+        if self._path is None:
             self._unlogged.append(line)
-        if self._log is None:
+        if self._path is None or not self._logged:
             return
         try:
-            self._log.write(line + "\n")
+            self._log = self._log or self._path.open("a", encoding="utf-8")
+            self._log.write(plain(line) + "\n")
             self._log.flush()
+            if self._closed:
+                self._close_log()
         except OSError as error:
-            self._log = None
+            self._logged = False
             self._show(f"log.txt is not written any more: {error}")
 
-
-def _number(record: Record, name: str, form: str) -> str:
-    value: Any = record.get(name)
-    return format(value, form) if isinstance(value, int | float) else "-"
-
-
-def _spread(record: Record) -> list[str]:
-    """Between several ranks: the own milliseconds per step of the fastest, the median and the slowest."""
-    if "speed/slowest_host" not in record:
-        return []
-    times = "/".join(_number(record, f"speed/step_ms_{name}", ".0f") for name in ("min", "median", "max"))
-    return [f"{times} ms, slowest rank {record['speed/slowest_rank']} on {record['speed/slowest_host']}"]
-
-
-def _skipping(record: Record) -> list[str]:
-    """What is said only while steps are skipped."""
-    streak = record.get("health/skipped_in_a_row")
-    return [f"{streak:.0f} steps skipped in a row"] if isinstance(streak, int | float) and streak else []
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(max(seconds, 0)), 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    if days:
-        return f"{days} d {hours} h"
-    if hours:
-        return f"{hours} h {minutes:02d} min"
-    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
-
-
-def _event(record: Record) -> str:
-    if record.get("event") == "bad image":
-        return f"bad image at step {int(record['step'])}: {record['file']} {record['fault']}"
-    clock = ("step", "epoch", "images_seen", "kind", "time", "event")
-    extra = "".join(f"  {k} {v}" for k, v in record.items() if k not in clock)
-    name = str(record.get("event", record["kind"]))
-    return f"{name.upper() if name in _LOUD else name} at step {int(record['step'])}{extra}"
+    def _close_log(self) -> None:
+        log, self._log = self._log, None
+        if log is not None:
+            with suppress(OSError):  # what it held back cannot be written either
+                log.close()

@@ -1,6 +1,8 @@
 """The programs from end to end, as a user starts them, on a small tree of mixed images."""
 
+import html
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,9 @@ from tests.launch.metric_names import documented
 from tests.launch.program import records, run
 
 SMALL = ("--variant", "rexnet_0.2", "--image-size", 32, "--batch", 16, "--micro-batch", 8, "--log-every", 4)
+
+CLASS = "<img src=x onerror=alert(1)>"
+SECRET = "planted-0123456789abcdef"
 
 
 @pytest.fixture(scope="module")
@@ -32,13 +37,17 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
             file.unlink()
         elif number % 5 == 3:
             image.convert("L").save(file)
+    for split in ("train", "val"):
+        folder = sorted((made / split).iterdir())[0]
+        folder.rename(folder.with_name(CLASS))
     return made
 
 
 @pytest.fixture(scope="module")
 def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     place = tmp_path_factory.mktemp("trained")
-    done = run("train", "demo", "--data", data, *SMALL, "--epochs", 2, processes=2, cwd=place)
+    flags = ["--data", data, *SMALL, "--epochs", 2]
+    done = run("train", "demo", *flags, processes=2, cwd=place, SOME_API_KEY=SECRET)
     assert done.returncode == 0, done.stderr[-3000:]
     (folder,) = (place / "runs").iterdir()
     return folder, done.stdout
@@ -68,6 +77,25 @@ def test_a_mixed_tree_trains_and_leaves_the_folder(trained: tuple[Path, str]) ->
     assert "Acc@1" in (folder / "log.txt").read_text()
     attempt = json.loads((folder / "attempt.json").read_text())
     assert attempt["state"] == "done" and attempt["step"] == 12
+
+
+def test_a_run_ends_with_its_summary_on_the_terminal_and_in_the_log(trained: tuple[Path, str]) -> None:
+    folder, shown = trained
+    logged = (folder / "log.txt").read_text()
+    summary = shown[shown.rindex("\nAcc@1 ") :]
+    names = "Acc@1 Acc@5 weights time speed skipped bad folder report"
+    assert [line.split()[0] for line in summary.split("\n") if line] == names.split()
+    assert logged.endswith(summary) and str(Path("runs") / folder.name / "report.html") in summary
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", shown + logged)
+
+
+def test_what_is_left_tells_no_secret_and_runs_no_code(trained: tuple[Path, str]) -> None:
+    folder, shown = trained
+    left = [path.read_bytes() for path in folder.rglob("*") if path.is_file()]
+    assert len(left) >= 9 and not any(SECRET.encode() in content for content in [*left, shown.encode()])
+    page = (folder / "report.html").read_text()
+    assert CLASS not in page and page.count(html.escape(CLASS)) >= 1
+    assert CLASS in np.load(folder / "predictions.npz")["classes"].tolist()
 
 
 def test_metrics_have_the_names_they_should(trained: tuple[Path, str]) -> None:

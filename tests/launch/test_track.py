@@ -6,6 +6,7 @@ import json
 import math
 import os
 import pty
+import re
 import resource
 import socket
 import subprocess
@@ -212,6 +213,65 @@ class TestTerminal:
         assert ("\x1b[32m" in shown) is not no_color
         assert shown.endswith("\x1b[?25h")  # the cursor is back
         assert "\x1b" not in (tmp_path / "log.txt").read_text()
+
+    @pytest.mark.parametrize(
+        ("width", "kept", "left_out"),
+        [
+            (130, "#" * 2 + "." * 18 + "  10%  epoch 1.00/10  step 10/100", ()),
+            (120, "lr 0.1", ()),
+            (100, "step 10/100", ("lr",)),
+            (80, "Acc@1 40.00", ("lr", "step")),
+            (40, "epoch 1.00/10  loss 0.2000", ("lr", "step", "Acc@1", "data wait", "images/s")),
+        ],
+    )
+    def test_the_live_line_fits_the_terminal(
+        self,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        width: int,
+        kept: str,
+        left_out: tuple[str, ...],
+    ) -> None:
+        monkeypatch.setenv("TERM", "xterm-256color")
+        monkeypatch.setenv("COLUMNS", str(width))
+        screen = Screen()
+        terminal = self.begin(tmp_path, screen)
+        terminal.write(train(10))
+        terminal.close()
+        shown = re.sub(r"\x1b\[\d*m", "", screen.getvalue())  # without colours
+        (line,) = {text for text in re.split(r"\x1b\[\??\d*[A-Za-z]|\s*\n|\r", shown) if "epoch" in text}
+        assert kept in line and line.endswith("ETA 45 s") and len(line) <= width
+        assert not any(name in line for name in left_out)
+        assert "lr 0.1" in (tmp_path / "log.txt").read_text()
+
+    def test_names_cannot_drive_the_terminal(self, tmp_path: Path) -> None:
+        for stream in (io.StringIO(), io.TextIOWrapper(io.BytesIO(), encoding="utf-8")):
+            terminal = self.begin(tmp_path, stream)
+            terminal.write(bad_image(3, "n01/\x1b[2J\x07\udcff\r.jpg"))
+            terminal.say("the end")
+            stream.seek(0)
+            shown = stream.read()
+            assert r"n01/\x1b[2J\x07\udcff\x0d.jpg is empty" in shown and shown.endswith("the end\n")
+            terminal.close()
+        assert (tmp_path / "log.txt").read_text().count(r"n01/\x1b[2J\x07\udcff\x0d.jpg is empty") == 2
+
+    def test_what_is_said_after_the_end_is_logged_too(self, tmp_path: Path) -> None:
+        stream = io.StringIO()
+        terminal = self.begin(tmp_path, stream)
+        terminal.close(state="done")
+        terminal.say("\nAcc@1  99.00 %\nreport  x")
+        assert stream.getvalue() == (tmp_path / "log.txt").read_text()
+        assert stream.getvalue().endswith("first words\n\nAcc@1  99.00 %\nreport  x\n")
+
+    def test_a_log_that_cannot_be_written_is_said_once(self, tmp_path: Path) -> None:
+        stream = io.StringIO()
+        terminal = Terminal(stream=stream)
+        terminal.begin(log=tmp_path, steps=100, steps_per_epoch=10.0, batch=64)  # a folder
+        for _ in range(3):
+            terminal.say("a line")
+        terminal.close(state="done")
+        assert stream.getvalue().count("log.txt is not written any more") == 1
+        assert stream.getvalue().count("a line") == 3
 
     def test_a_stream_that_closes_does_not_stop_training(self, tmp_path: Path) -> None:
         class Broken(io.StringIO):

@@ -6,7 +6,7 @@ import pytest
 
 from rexnet.channels import LITE_WIDTHS, WIDTHS
 from rexnet.published import published
-from tests.figures import REPOSITORY, VARIANTS, as_text, count, counted, with_table
+from tests.figures import REPOSITORY, VARIANTS, as_text, count, counted, with_tables
 
 CONTENT = json.loads(VARIANTS.read_text())
 
@@ -27,7 +27,7 @@ def test_files_hold_what_is_counted() -> None:
     variants = counted(CONTENT)
     assert VARIANTS.read_text() == as_text(variants)
     readme = (REPOSITORY / "README.md").read_text()
-    assert readme == with_table(readme, variants)
+    assert readme == with_tables(readme, variants)
 
 
 @pytest.mark.parametrize(
