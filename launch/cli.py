@@ -48,12 +48,12 @@ def read_command(argv: Sequence[str]) -> Command | None:
         if first:
             print("\n".join(f"{name:<12} {text}" for name, (text, _) in RECIPES.items()))
         return None
-    default = _start(arguments)
+    default = take_run(arguments)
     program = f"launch/train.py {default.recipe}"
     return read_arguments(Command, arguments, program=program, default=Command(run=default))
 
 
-def _start(arguments: list[str]) -> Run:
+def take_run(arguments: list[str]) -> Run:
     """Takes the recipe's name or `--from FILE` off the arguments and returns the run it stands for."""
     if "--from" in arguments:
         at = arguments.index("--from")
