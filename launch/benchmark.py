@@ -1,4 +1,12 @@
-"""Speed: python launch/benchmark.py plan RECIPE --gpus 32 --wall-time 24h says what a run takes on V100s."""
+"""Speed of this machine, part by part, beside others, and of V100s on paper.
+
+python launch/benchmark.py input RECIPE --data DIR    # the input alone: each augmentation, folder and packed
+python launch/benchmark.py model RECIPE               # the step alone: each layout and precision, its parts
+python launch/benchmark.py train RECIPE --data DIR    # both together; beside timm with --against
+python launch/benchmark.py scale RECIPE --data DIR    # both together, by 1 to --processes processes
+python launch/benchmark.py startup RECIPE --data DIR  # from torchrun to the first step
+python launch/benchmark.py plan RECIPE --gpus 32 --wall-time 24h    # what a run takes on V100s, on paper
+"""
 
 import sys
 from pathlib import Path
@@ -8,32 +16,44 @@ if __name__ == "__main__":  # run as a file: put the repository, not launch/, fi
     sys.path[:] = [str(here.parent), *(p for p in sys.path if Path(p).resolve() != here)]
 
 from launch.arguments import UsageError, read_arguments
+from launch.attempt import Attempt, carry_out
 from launch.cli import take_run
 
-_MODES = ("plan",)
+_MODES = ("input", "model", "train", "scale", "startup", "plan")
 
 
 def main(argv: list[str]) -> int:
     """Returns the exit code."""
-    try:
-        if not argv or argv[0] not in _MODES:
-            raise UsageError(f"what to do comes first: launch/benchmark.py {' | '.join(_MODES)} ...")
-        plan(argv[1:])
-    except ValueError as error:
-        print(f"benchmark.py: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return carry_out(lambda attempt: work(argv, attempt), attempt=Attempt(silent=True))
 
 
-def plan(arguments: list[str]) -> None:
-    """Prints what a recipe takes on V100s."""
-    from launch.timing.on_paper import OnPaper, plan_on_paper
+def work(argv: list[str], attempt: Attempt) -> None:
+    """Does what the arguments ask for."""
+    if argv[:1] in ([], ["-h"], ["--help"]):
+        print((__doc__ or "").strip())
+        return
+    if argv[0] not in _MODES:
+        raise UsageError(f"what to do comes first: launch/benchmark.py {' | '.join(_MODES)} RECIPE ...")
+    mode, flags = argv[0], argv[1:]
+    run, program = take_run(flags), f"launch/benchmark.py {mode}"
+    if mode == "plan":
+        from launch.timing.on_paper import OnPaper, plan_on_paper
 
-    run = take_run(arguments)
-    asked = read_arguments(OnPaper, arguments, program="launch/benchmark.py plan", default=OnPaper(run=run))
-    if asked is not None:
-        print(plan_on_paper(asked))
+        if wanted := read_arguments(OnPaper, flags, program=program, default=OnPaper(run=run)):
+            print(plan_on_paper(wanted))
+        return
+    from launch.timing.asked import Asked
+
+    if asked := read_arguments(Asked, flags, program=program, default=Asked(run=run)):
+        from launch.timing.modes import measure
+
+        measure(mode, asked, attempt)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    code = main(sys.argv[1:])
+    if "torch" in sys.modules:
+        from launch.engine.distributed import leave
+
+        leave(code)
+    sys.exit(code)
