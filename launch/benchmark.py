@@ -1,0 +1,59 @@
+"""Speed of this machine, part by part, beside others, and of V100s on paper.
+
+python launch/benchmark.py input RECIPE --data DIR    # the input alone: each augmentation, folder and packed
+python launch/benchmark.py model RECIPE               # the step alone: each layout and precision, its parts
+python launch/benchmark.py train RECIPE --data DIR    # both together; beside timm with --against
+python launch/benchmark.py scale RECIPE --data DIR    # both together, by 1 to --processes processes
+python launch/benchmark.py startup RECIPE --data DIR  # from torchrun to the first step
+python launch/benchmark.py plan RECIPE --gpus 32 --wall-time 24h    # what a run takes on V100s, on paper
+"""
+
+import sys
+from pathlib import Path
+
+if __name__ == "__main__":  # run as a file: put the repository, not launch/, first on the path
+    here = Path(__file__).resolve().parent
+    sys.path[:] = [str(here.parent), *(p for p in sys.path if Path(p).resolve() != here)]
+
+from launch.arguments import UsageError, read_arguments
+from launch.attempt import Attempt, carry_out
+from launch.cli import take_run
+
+_MODES = ("input", "model", "train", "scale", "startup", "plan")
+
+
+def main(argv: list[str]) -> int:
+    """Returns the exit code."""
+    return carry_out(lambda attempt: work(argv, attempt), attempt=Attempt(silent=True))
+
+
+def work(argv: list[str], attempt: Attempt) -> None:
+    """Does what the arguments ask for."""
+    if argv[:1] in ([], ["-h"], ["--help"]):
+        print((__doc__ or "").strip())
+        return
+    if argv[0] not in _MODES:
+        raise UsageError(f"what to do comes first: launch/benchmark.py {' | '.join(_MODES)} RECIPE ...")
+    mode, flags = argv[0], argv[1:]
+    run, program = take_run(flags), f"launch/benchmark.py {mode}"
+    if mode == "plan":
+        from launch.timing.on_paper import OnPaper, plan_on_paper
+
+        if wanted := read_arguments(OnPaper, flags, program=program, default=OnPaper(run=run)):
+            print(plan_on_paper(wanted))
+        return
+    from launch.timing.asked import Asked
+
+    if asked := read_arguments(Asked, flags, program=program, default=Asked(run=run)):
+        from launch.timing.modes import measure
+
+        measure(mode, asked, attempt)
+
+
+if __name__ == "__main__":
+    code = main(sys.argv[1:])
+    if "torch" in sys.modules:
+        from launch.engine.distributed import leave
+
+        leave(code)
+    sys.exit(code)

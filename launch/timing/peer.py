@@ -1,0 +1,129 @@
+"""The whole program beside timm's train.py, on the same files with the same model, batch and image size.
+
+timm and its environment are the user's: a checkout of https://github.com/huggingface/pytorch-image-models and
+a Python that can import it. Nothing of it is part of this repository.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from launch.timing.program import Watched
+from launch.timing.rounds import Figures
+from launch.timing.starting import QUIET, TRAIN, train_lines
+
+FROM, TO = 20, 200
+"""Optimizer steps between which is timed."""
+
+SAME_ALLOCATOR = {
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1),
+    "MALLOC_TOP_PAD_": str(2**28),
+}
+"""What launch/engine/memory.py tells glibc, as variables for a program that does not."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Peer:
+    """timm's training program.
+
+    Attributes:
+        checkout: folder that holds its train.py.
+        python: an interpreter that can import timm.
+    """
+
+    checkout: Path
+    python: Path
+
+    def check(self) -> None:
+        """Raises FileNotFoundError where it is not there."""
+        script = self.checkout / "train.py"
+        if not script.is_file():
+            raise FileNotFoundError(
+                f"no {script}; --against wants a checkout of timm: git clone --branch v1.0.31 "
+                "https://github.com/huggingface/pytorch-image-models"
+            )
+        if not self.python.exists():
+            raise FileNotFoundError(f"no {self.python}; --peer-python wants a Python that can import timm")
+
+
+def peer_ways(
+    peer: Peer, *, data: Path, width: str, size: int, batch: int, workers: int, device: str
+) -> dict[str, Callable[[], Figures]]:
+    """Returns, by name, what trains up to step `TO` and returns the figures of the steps from `FROM` on.
+
+    Both crop at random and flip, in fp32 and channels-last; timm's once as it comes and once with the
+    allocator that this program sets for itself.
+    """
+    shape = {"data": data, "size": size, "batch": batch, "workers": workers}
+    theirs = partial(_train_theirs, peer, model=f"rexnet_{width.replace('.', '')}0", device=device, **shape)
+    return {
+        "this repo": partial(_train_ours, variant=f"rexnet_{width}", **shape),
+        "timm": partial(theirs, env={}),
+        "timm, this allocator": partial(theirs, env=SAME_ALLOCATOR),
+    }
+
+
+def _train_ours(*, variant: str, data: Path, size: int, batch: int, workers: int) -> Figures:
+    with TemporaryDirectory(prefix="rexnet-against-") as folder:
+        out = Path(folder) / "run"
+        flags = ["--image-size", str(size), "--batch", str(batch), "--micro-batch", str(batch)]
+        flags += ["--workers", str(workers), "--precision", "fp32", "--layout", "channels-last"]
+        flags += ["--lr", "0.05", "--epochs", "1", "--log-every", str(FROM), "--out", str(out)]
+
+        def over(_: Watched) -> bool:
+            return any(json.loads(line)["step"] >= TO for line in train_lines(out)[-1:])
+
+        run = Watched(
+            [sys.executable, str(TRAIN), variant, "--data", str(data), *flags], env=QUIET, until=over
+        )
+        times = {line["step"]: line["time"] for line in map(json.loads, train_lines(out))}
+        return _figures(times[TO] - times[FROM], batch=batch, memory=run.memory_mib)
+
+
+def _train_theirs(
+    peer: Peer,
+    *,
+    model: str,
+    device: str,
+    data: Path,
+    size: int,
+    batch: int,
+    workers: int,
+    env: Mapping[str, str],
+) -> Figures:
+    with TemporaryDirectory(prefix="rexnet-against-") as folder:
+        flags = ["--data-dir", str(data), "--train-split", "train", "--val-split", "val", "--model", model]
+        flags += ["--img-size", str(size), "--batch-size", str(batch), "--workers", str(workers)]
+        flags += ["--channels-last", "--device", device, "--opt", "sgd", "--lr", "0.05", "--epochs", "1"]
+        flags += ["--color-jitter", "0", "--log-interval", str(FROM), "--output", folder]
+        command = [str(peer.python), "-u", str(peer.checkout / "train.py"), *flags]
+
+        def line(step: int) -> str:
+            return rf"Train: \d+ \[\s*{step}/"
+
+        run = Watched(
+            command, env=env, cwd=peer.checkout, until=lambda run: run.time_of(line(TO)) is not None
+        )
+        first, last = run.time_of(line(FROM)), run.time_of(line(TO))
+        if first is None or last is None:
+            told = "\n".join(text for _, text in run.lines[-15:])
+            raise ValueError(
+                f"timm's train.py ended before step {TO}; {data} needs {TO + 1} batches:\n{told}"
+            )
+        return _figures(last - first, batch=batch, memory=run.memory_mib)
+
+
+def _figures(seconds: float, *, batch: int, memory: float) -> Figures:
+    steps = TO - FROM
+    return {
+        "images/s": steps * batch / seconds,
+        "step ms": 1000 * seconds / steps,
+        "peak memory MiB": memory,
+    }
