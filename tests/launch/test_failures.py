@@ -223,7 +223,7 @@ def test_wandb_that_never_answers_costs_no_step(
     assert ended - lines[-1]["time"] < bound
     (line,) = [line for line in done.stdout.splitlines() if "the W&B run is kept offline" in line]
     assert told in line
-    (file,) = wandb_file.find(folder)
+    *_, file = wandb_file.find(folder)  # an online start that failed leaves an empty one
     rows = wandb_file.read(file).history
     assert [row["step"] for row in rows] == [line["step"] for line in lines if line["kind"] != "event"]
     assert [row["train/loss"] for row in rows if "train/loss" in row] == [
