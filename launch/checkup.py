@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
@@ -68,6 +69,8 @@ def examine(run: Run, *, named: bool, quick: bool, as_json: bool, reachable: Cal
         else:
             time.sleep(5)  # a launcher ends all when one has ended
         return 1
+    with suppress(ImportError):  # without DALI, which has a line of its own
+        report.binding = binding.gather(world, workers=run.feeding.workers)
     reports = _gathered(report, world)
     found = {}
     patience = all_reduce.PATIENCE + (0 if place.first else 10)
@@ -147,7 +150,7 @@ def _read(run: Run, world: World) -> Finding:
         device=world.device,
         image_size=lambda step: run.augmentation.image_size,
         to_step=10**12,
-        processes=place.local_world_size,
+        processes=world.sharing,
     )
     world.wait()
     try:

@@ -167,7 +167,7 @@ def _batches(request: Request, index: Index, world: World) -> EvalBatches:
         world_size=world.place.world_size,
         device=world.device,
         image_size=request.image_size,
-        processes=world.place.local_world_size,
+        processes=world.sharing,
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -81,12 +80,10 @@ def inspect(
     except RuntimeError as error:
         there = None
         report.found["GPU"] = Finding("error", f"torch cannot use the GPU ({gist(error)})", "nvidia-smi")
-    with suppress(ImportError, RuntimeError):  # no DALI, no GPU: their own lines say so
-        report.binding = binding.gather(place, device, workers=run.feeding.workers)
     if trial is not None:
         report.machine = machines.gather(
             gpus=there,
-            cpus=len(report.binding.cpus) if report.binding else 0,
+            cpus=len(os.sched_getaffinity(0)),
             data=None if data is None else data.identity,
         )
     return report

@@ -187,7 +187,7 @@ class Session:
             image_size=lambda step: self.run.augmentation.image_size,
             from_step=from_step,
             to_step=to_step,
-            processes=self.world.place.local_world_size,
+            processes=self.world.sharing,
         )
 
     def score(
@@ -223,7 +223,7 @@ class Session:
             world_size=place.world_size,
             device=self.world.device,
             image_size=self.run.eval_size or self.run.augmentation.image_size,
-            processes=place.local_world_size,
+            processes=self.world.sharing,
         )
 
     def published(self) -> Published | None:

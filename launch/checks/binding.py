@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from launch.checks.finding import Finding
+
+if TYPE_CHECKING:
+    from launch.engine.distributed import World
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,20 +28,20 @@ class Binding:
     decoding_threads: int
 
 
-def gather(place: Any, device: Any, *, workers: int) -> Binding:
-    """Looks at this process."""
+def gather(world: World, *, workers: int) -> Binding:
+    """Looks at this process, after it has joined the others, which binds it."""
     import torch
 
     from launch.engine.binding import cpu_limit, near_cpus, own_cpus
     from pipeline import graph
 
     return Binding(
-        local_rank=place.local_rank,
+        local_rank=world.place.local_rank,
         cpus=own_cpus(),
-        near=near_cpus(device),
+        near=near_cpus(world.device),
         limit=cpu_limit(),
         torch_threads=torch.get_num_threads(),
-        decoding_threads=graph.threads(workers, device=device, processes=place.local_world_size),
+        decoding_threads=graph.threads(workers, device=world.device, processes=world.sharing),
     )
 
 

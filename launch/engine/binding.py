@@ -1,13 +1,60 @@
-"""Which CPUs lie near a GPU, as the kernel tells it, and how many this process may use."""
+"""The CPUs that a process keeps to: those near its GPU, where all of a machine's find enough of them."""
 
 import math
 import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
 _SYSTEM = Path("/")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Seat:
+    """What a process has when it joins the others."""
+
+    host: str
+    own: frozenset[int]
+    """CPUs that it may run on."""
+    near: frozenset[int] | None
+    """CPUs of its GPU's NUMA node; None without a GPU, and where the kernel does not tell."""
+
+
+def take_seat(seats: Sequence[Seat], *, rank: int) -> int:
+    """Binds this process as `share_out` says; returns how many processes, itself included, share its CPUs.
+
+    Threads that it starts from here on are bound with it.
+
+    Args:
+        seats: of all ranks.
+    """
+    here = [number for number, seat in enumerate(seats) if seat.host == seats[rank].host]
+    own = [seats[number].own for number in here]
+    parts = share_out([seats[number] for number in here]) or own
+    mine = parts[here.index(rank)]
+    if mine != seats[rank].own:
+        os.sched_setaffinity(0, mine)
+    return sum(bool(part & mine) for part in parts)
+
+
+def share_out(machine: Sequence[Seat]) -> list[frozenset[int]] | None:
+    """Returns the CPUs near its GPU for each process of a machine, or None where all are to stay as they are.
+
+    They stay where a launcher has given processes different CPUs, which is its decision; where a process is
+    alone, which may want all; and where somebody's share of the CPUs would shrink, since decoding needs them
+    more than it needs short ways: so if all GPUs hang on one of two NUMA nodes.
+    """
+    if len(machine) == 1 or len({seat.own for seat in machine}) > 1:
+        return None
+    parts = [seat.own & seat.near for seat in machine if seat.near is not None]
+    share, count = len(machine[0].own) // len(machine), Counter(parts)
+    if len(parts) < len(machine) or any(len(part) // count[part] < max(share, 1) for part in parts):
+        return None
+    return parts
 
 
 def own_cpus() -> frozenset[int]:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
+from launch.engine.binding import Seat, near_cpus, own_cpus, take_seat
 from launch.engine.memory import keep_freed_memory
 from launch.engine.preemption import StopRequest
 from launch.engine.pulse import Pulse
@@ -50,6 +51,8 @@ class World:
     """Processes connected through the hosts' memory, for objects and flags."""
     hosts: tuple[str, ...]
     """The machine of each rank."""
+    sharing: int
+    """Processes, this one included, that share its CPUs; see launch.engine.binding."""
     pulse: Pulse
     recorder: str | None
     """Where NCCL's last collectives are written when they time out: a path that a rank's number ends."""
@@ -107,6 +110,8 @@ def find_device(place: Place) -> torch.device:
 def join(place: Place, *, timeout: timedelta = timedelta(minutes=10), recorder: Path | None = None) -> World:
     """Joins the process group: gloo on CPU, NCCL on GPU. One process joins a group of its own.
 
+    Binds this process to the CPUs near its GPU where launch.engine.binding says so.
+
     Args:
         timeout: how long ranks wait for each other; collectives fail two minutes later.
         recorder: folder for NCCL's last collectives, should they time out.
@@ -124,11 +129,19 @@ def join(place: Place, *, timeout: timedelta = timedelta(minutes=10), recorder: 
         dist.init_process_group(backend, timeout=timeout)
     host_group = dist.new_group(backend="gloo", timeout=timeout)
     assert isinstance(host_group, dist.ProcessGroup)
-    hosts = [""] * place.world_size
-    dist.all_gather_object(hosts, socket.gethostname(), group=host_group)
+    seat = Seat(host=socket.gethostname(), own=own_cpus(), near=near_cpus(device))
+    seats = [seat] * place.world_size
+    dist.all_gather_object(seats, seat, group=host_group)
+    hosts, sharing = [each.host for each in seats], take_seat(seats, rank=place.rank)
     pulse = Pulse(place.rank, hosts=hosts, store=dist.distributed_c10d._get_default_store())
     return World(
-        place=place, device=device, host_group=host_group, hosts=tuple(hosts), pulse=pulse, recorder=prefix
+        place=place,
+        device=device,
+        host_group=host_group,
+        hosts=tuple(hosts),
+        sharing=sharing,
+        pulse=pulse,
+        recorder=prefix,
     )
 
 

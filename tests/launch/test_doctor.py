@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ from launch.checks import apex, data_set, decoding, disk, tracking
 from launch.checks.table import ORDER
 from pipeline import synthetic
 from pipeline.index import open_splits
-from tests.launch.program import run
+from tests.launch.program import REPOSITORY, run
 
 KEY = "0123456789abcdef0123456789abcdef01234567"
 
@@ -86,6 +88,18 @@ def test_mistakes_of_the_command_line(tmp_path: Path) -> None:
     done = run("doctor", "rexnet_2.0", "--dta", "x", cwd=tmp_path)
     assert done.returncode == 2 and done.stdout == "" and done.stderr.count("\n") == 1
     assert done.stderr.startswith("doctor.py: ") and "--data" in done.stderr
+
+
+def test_processes_that_never_add_up_end_with_the_table() -> None:
+    program = (
+        "import time; from launch.checks.all_reduce import at_most\n"
+        "with at_most(0.2, end=lambda finding: print(finding.level, finding.text)): time.sleep(60)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, timeout=50
+    )
+    assert (done.returncode, done.stderr) == (1, "")
+    assert done.stdout == "error the processes have not added up within 0 s\n"
 
 
 @pytest.mark.slow

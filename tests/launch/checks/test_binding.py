@@ -1,12 +1,13 @@
 """CPUs, NUMA nodes and limits, of a /sys tree that is drawn up here."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from launch.checks.binding import Binding, as_list, judge
 from launch.checks.gpus import count_on_bus, driver_version
-from launch.engine.binding import cpu_limit, cpus_of, parse_cpus, pci_address
+from launch.engine.binding import Seat, cpu_limit, cpus_of, parse_cpus, pci_address, share_out, take_seat
 
 FIRST, SECOND = frozenset(range(20)), frozenset(range(20, 40))
 ALL = FIRST | SECOND
@@ -71,6 +72,47 @@ def test_gpus_on_the_bus_and_their_driver(tmp_path: Path, monkeypatch: pytest.Mo
     program.write_text("#!/bin/sh\necho 550.54.15\necho 550.54.15\n")
     program.chmod(0o755)
     assert driver_version(tmp_path) == "550.54.15"
+
+
+def seats(*near: frozenset[int] | None, own: frozenset[int] = ALL) -> list[Seat]:
+    return [Seat(host="a", own=own, near=each) for each in near]
+
+
+TWO_BY_FOUR = (FIRST,) * 4 + (SECOND,) * 4
+EXCLUSIVE = [Seat(host="a", own=frozenset({2 * r, 2 * r + 1}), near=FIRST) for r in range(8)]
+
+
+@pytest.mark.parametrize(
+    ("machine", "parts"),
+    [
+        (seats(*TWO_BY_FOUR), list(TWO_BY_FOUR)),
+        (seats(*TWO_BY_FOUR, own=ALL - {0}), [FIRST - {0}] * 4 + [SECOND] * 4),
+        (seats(*(FIRST,) * 8), None),  # all GPUs on one of two nodes
+        (seats(*TWO_BY_FOUR, own=FIRST), None),  # the job has the CPUs of one node only
+        (seats(*TWO_BY_FOUR, own=FIRST | {20, 21}), None),  # two CPUs for four processes
+        (seats(*TWO_BY_FOUR[:-1], None), None),  # the kernel does not tell of one
+        (seats(*(None,) * 8), None),
+        (seats(FIRST), None),
+        (EXCLUSIVE, None),  # a launcher has bound them
+        (seats(FIRST, SECOND, own=frozenset({0})), None),
+    ],
+)
+def test_who_is_bound_to_what(machine: list[Seat], parts: list[frozenset[int]] | None) -> None:
+    assert share_out(machine) == parts
+
+
+def test_a_process_takes_its_seat(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two machines; the number that shares its CPUs decides over the threads that decode."""
+    bound: list[frozenset[int]] = []
+    monkeypatch.setattr("os.sched_setaffinity", lambda process, cpus: bound.append(cpus))
+    job = [replace(seat, host=host) for host in ("a", "b") for seat in seats(*TWO_BY_FOUR)]
+    assert [take_seat(job, rank=rank) for rank in range(16)] == [4] * 16
+    assert bound == [*TWO_BY_FOUR, *TWO_BY_FOUR]
+    bound.clear()
+    assert take_seat(seats(*(FIRST,) * 8), rank=3) == 8
+    assert take_seat(EXCLUSIVE, rank=3) == 1
+    assert take_seat(seats(None), rank=0) == 1
+    assert bound == []
 
 
 def process(rank: int, **facts: object) -> Binding:
