@@ -162,7 +162,8 @@ class Trial:
 
     def _settle(self, decision: Decision) -> Decision:
         self.decision = decision
-        self._say(f"{'' if decision.action == 'requeue' else 'not '}queued again: {decision.reason}")
+        if decision.action == "requeue" or decision.code:
+            self._say(f"{'' if decision.action == 'requeue' else 'not '}queued again: {decision.reason}")
         if decision.avoid:
             self._say(
                 f"without {', '.join(decision.avoid)} from now on: three attempts failed there. "
