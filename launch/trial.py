@@ -143,6 +143,9 @@ class Trial:
             RunEnded: Slurm has refused.
         """
         assert self.decision is not None and self.decision.action == "requeue"
+        signal.signal(
+            signal.SIGTERM, signal.SIG_IGN
+        )  # Slurm ends what runs here; scontrol is to be heard first
         try:
             if self.again:
                 way()
