@@ -143,6 +143,9 @@ class Trial:
             RunEnded: Slurm has refused.
         """
         assert self.decision is not None and self.decision.action == "requeue"
+        signal.signal(
+            signal.SIGTERM, signal.SIG_IGN
+        )  # Slurm ends what runs here; scontrol is to be heard first
         try:
             if self.again:
                 way()
@@ -162,7 +165,8 @@ class Trial:
 
     def _settle(self, decision: Decision) -> Decision:
         self.decision = decision
-        self._say(f"{'' if decision.action == 'requeue' else 'not '}queued again: {decision.reason}")
+        if decision.action == "requeue" or decision.code:
+            self._say(f"{'' if decision.action == 'requeue' else 'not '}queued again: {decision.reason}")
         if decision.avoid:
             self._say(
                 f"without {', '.join(decision.avoid)} from now on: three attempts failed there. "

@@ -94,3 +94,15 @@ def test_a_job_that_slurm_does_not_queue_again_says_so(tmp_path: Path) -> None:
     assert attempt.conclude(set()).action == "requeue" and attempt.again
     with pytest.raises(RunEnded, match="did not queue job 7 again"):
         attempt.queue_again(lambda: subprocess.run(["false"], check=True))
+
+
+def test_after_an_error_of_the_doctors_nothing_is_trained(tmp_path: Path) -> None:
+    attempt = trial(tmp_path)
+    assert attempt.begin()
+    script = '[ "$PROGRAM" = doctor.py ] && [ -z "$REXNET_ATTEMPT" ] && exit 3'
+    place = {"folder": str(tmp_path), "environment": {**os.environ, "STAGE": "/scratch"}}
+    assert attempt.examine(["bash", "-c", script], **place) == 3
+    attempt.give_up()
+    decision = attempt.conclude(set())
+    assert (decision.action, decision.code) == ("end", 2) and "DOCTOR=no" in decision.reason
+    assert trial(tmp_path).attempt == 0  # what was not trained counts for nothing
