@@ -16,7 +16,6 @@ from tests.engine.micro import Micro, micro_batch
 from tests.engine.test_faults import small_state
 from tests.engine.test_step import new_step
 
-
 LATE = 0.5  # seconds
 
 
