@@ -104,7 +104,7 @@ def test_whatever_stops_a_run_it_ends_as_if_nothing_had(
     number = cluster.submit(
         *("--signal=B:USR1@20", "slurm/rexnet_1.0.sh", *FLAGS, "--data", str(images)),
         cwd=real_checkout,
-        env=environment | QUIET,
+        env=environment | ({"WANDB_MODE": "offline"} if how == "warned" else QUIET),
     )
     log = real_checkout / f"rexnet_1.0-{number}.out"
     end = time.monotonic() + 240
@@ -139,7 +139,12 @@ def test_whatever_stops_a_run_it_ends_as_if_nothing_had(
     assert differences(folder, uninterrupted) == []
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert {"start", "resume", "end"} <= {line.get("event") for line in lines}
-    assert json.loads((folder / "run.json").read_text())["restarts"] == int(record["Restarts"])
+    facts = json.loads((folder / "run.json").read_text())
+    assert facts["restarts"] == int(record["Restarts"])
+    if how == "warned":  # one W&B run in two pieces, and how to upload them
+        pieces = [path.name for path in (folder / "wandb").glob("offline-run-*")]
+        assert len(pieces) == 2 and all(name.endswith(f"-{facts['wandb']['id']}") for name in pieces)
+        assert text.count(f"W&B, where there is internet: wandb sync {folder}/wandb/offline-run-*") == 2
 
 
 @pytest.mark.slow
