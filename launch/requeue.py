@@ -96,7 +96,11 @@ def decide(endings: Sequence[Ending], *, avoided: Sequence[str] = ()) -> Decisio
     if last.restarted:
         why = "by Slurm itself" + (f", as {_named(last.blamed)} failed" if last.blamed else "")
     elif last.state == "requeue":
-        why = f"to go on from step {last.step}" if last.step is not None else "to start anew"
+        why = (
+            f"to go on from step {last.step}"
+            if last.step is not None
+            else "to go on from what was saved last"
+        )
         why += f"; {_named(last.blamed)} failed" if last.blamed else ""
     elif last.preempted:
         why = "preempted before the trainer could save"
