@@ -94,11 +94,13 @@ def decide(endings: Sequence[Ending], *, avoided: Sequence[str] = ()) -> Decisio
             action="end", code=1, reason=_TIME if last.warned else "the job was ended from outside"
         )
     if last.restarted:
-        why = "Slurm has started the job again" + (
-            f", as {_named(last.blamed)} failed" if last.blamed else ""
-        )
+        why = "by Slurm itself" + (f", as {_named(last.blamed)} failed" if last.blamed else "")
     elif last.state == "requeue":
-        why = f"to go on from step {last.step}" if last.step is not None else "to start anew"
+        why = (
+            f"to go on from step {last.step}"
+            if last.step is not None
+            else "to go on from what was saved last"
+        )
         why += f"; {_named(last.blamed)} failed" if last.blamed else ""
     elif last.preempted:
         why = "preempted before the trainer could save"

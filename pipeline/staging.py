@@ -64,6 +64,8 @@ def stage(data: Path, disk: Path, *, say: Callable[[str], None] = print) -> Path
 
 def _splits(data: Path) -> list[Path]:
     """The packed splits of `data`, which may be one itself. ValueError where there are others."""
+    if not data.is_dir():
+        raise ValueError("there is no such folder")
     if is_packed(data):
         return [data]
     splits = [data / name for name in ("train", "val") if (data / name).is_dir()]

@@ -24,6 +24,11 @@ say() {
     echo "[job $job, attempt $attempt] $*"
 }
 
+step='' terminated='' warned=''
+trap 'terminated=1' TERM # scancel, or an end that Slurm has decided itself
+trap 'warned=1; say "Slurm wants the nodes back: the trainer is asked to save and to stop"
+      [[ -z $step ]] || kill -USR1 "$step"' USR1
+
 record() { # record FIELD: what Slurm has noted about this job
     scontrol -o show job "$job" | grep -o " $1=[^ ]*" | cut -d= -f2
 }
@@ -98,8 +103,8 @@ conclude() { # conclude begin|end ...: sets action, code, avoid, reason, ending 
 
 queue_again() {
     trap '' TERM # Slurm ends this job's processes now; what is left to do is not to be cut short
+    say "queued again, $reason"
     if [[ ${1:-} != restarted ]]; then
-        say "queued again, $reason"
         scontrol requeue "$job" ||
             fail "Slurm did not requeue job $job; the same sbatch command goes on from the last checkpoint"
     fi
@@ -125,11 +130,6 @@ esac
 
 # ---------------------------------------------------------------------- run
 
-step='' terminated='' warned=''
-trap 'terminated=1' TERM # scancel, or an end that Slurm has decided itself
-trap 'warned=1; say "Slurm wants the nodes back: the trainer is asked to save and to stop"
-      [[ -z $step ]] || kill -USR1 "$step"' USR1
-
 on_each_node() { # on_each_node MINUTES PORT RUN_ID [more arguments of the program]: sets status
     srun --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 --cpus-per-task="$cpus" \
         --kill-on-bad-exit=1 --time="$1" \
@@ -147,7 +147,7 @@ say "$recipe: $SLURM_JOB_NUM_NODES nodes ($SLURM_JOB_NODELIST) x $processes proc
     "rendezvous $head:$port, $python, $checkout"
 
 status=0 sound=1
-if [[ ${DOCTOR:-yes} != no ]]; then
+if [[ ${DOCTOR:-yes} != no && ! $warned ]]; then
     PROGRAM=doctor.py STAGE='' REXNET_ATTEMPT='' on_each_node 5 $((port + 1)) "$job.$attempt.doctor" --quick
     ((status == 0)) || sound=
 fi
@@ -180,10 +180,7 @@ conclude end "$status" ${signs[@]+"${signs[@]}"}
 say "ended: $ending (srun: $status)"
 case $action in
     requeue)
-        if [[ " ${signs[*]-} " == *" restarted "* ]]; then
-            say "queued again by Slurm"
-            queue_again restarted
-        fi
+        [[ " ${signs[*]-} " == *" restarted "* ]] && queue_again restarted
         queue_again
         ;;
     end)

@@ -63,6 +63,8 @@ def test_a_killed_rank_is_named_and_the_run_goes_on(data: Path, tmp_path: Path) 
     assert f"rank 1 on {socket.gethostname()} gave no sign of life for 5 s, last when in step" in line
     assert 'train.py", line' not in log_of(folder).read_text()
     assert attempt(folder)["state"] == "requeue" and line.endswith(attempt(folder)["message"])
+    assert attempt(folder)["hosts"] == [socket.gethostname()]
+    assert attempt(folder)["folder"] == str(folder.resolve())
     goes_on(folder, data, *LONG)
 
 

@@ -38,7 +38,7 @@ def ending(**facts) -> Ending:
         ({"warned": True, "status": 0}, "end", 1, "allow more with sbatch --time"),
         ({"status": 0}, "end", 0, "said nothing"),
         ({"status": 137}, "end", 137, "said nothing"),
-        ({"terminated": True, "restarted": True}, "requeue", 0, "Slurm has started the job again"),
+        ({"terminated": True, "restarted": True}, "requeue", 0, "by Slurm itself"),
     ],
 )
 def test_one_attempt(facts: dict, action: str, code: int, reason: str) -> None:

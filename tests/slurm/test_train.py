@@ -104,7 +104,7 @@ def test_whatever_stops_a_run_it_ends_as_if_nothing_had(
     number = cluster.submit(
         *("--signal=B:USR1@20", "slurm/rexnet_1.0.sh", *FLAGS, "--data", str(images)),
         cwd=real_checkout,
-        env=environment | QUIET,
+        env=environment | ({"WANDB_MODE": "offline"} if how == "warned" else QUIET),
     )
     log = real_checkout / f"rexnet_1.0-{number}.out"
     end = time.monotonic() + 240
@@ -131,6 +131,8 @@ def test_whatever_stops_a_run_it_ends_as_if_nothing_had(
     finally:
         if how == "lost node":
             cluster.revive(2)
+    if how == "out of time":  # a machine with other work to do may need more for the rest
+        cluster.call("scontrol", "update", f"JobId={number}", "TimeLimit=20")
     record = cluster.finish(number, seconds=400)
     text = log.read_text()
     assert record["JobState"] == "COMPLETED" and int(record["Restarts"]) >= 1, text
@@ -139,7 +141,14 @@ def test_whatever_stops_a_run_it_ends_as_if_nothing_had(
     assert differences(folder, uninterrupted) == []
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert {"start", "resume", "end"} <= {line.get("event") for line in lines}
-    assert json.loads((folder / "run.json").read_text())["restarts"] == int(record["Restarts"])
+    facts = json.loads((folder / "run.json").read_text())
+    # An attempt may end before it has written: Slurm may still owe a node that is back the end of the
+    # attempt that it was lost in, and sends it to the next one.
+    assert 1 <= facts["restarts"] <= int(record["Restarts"])
+    if how == "warned":  # one W&B run in two pieces, and how to upload them
+        pieces = [path.name for path in (folder / "wandb").glob("offline-run-*")]
+        assert len(pieces) == 2 and all(name.endswith(f"-{facts['wandb']['id']}") for name in pieces)
+        assert text.count(f"W&B, where there is internet: wandb sync {folder}/wandb/offline-run-*") == 2
 
 
 @pytest.mark.slow
@@ -183,7 +192,8 @@ def test_the_demo_from_packed_data_on_the_nodes_own_disks(
         logs.append((tmp_path / f"log-{number}").read_text())
         assert record["JobState"] == "COMPLETED", logs[-1]
     assert logs[0].count(f"warning: {images} is not copied to {disk}: it is not packed") == 2
-    assert logs[1].count(" GB/s") == 1 and logs[1].count("already there") == 1
+    said = [line for line in logs[1].splitlines() if line.startswith("STAGE on node")]
+    assert sum(" GB/s" in line for line in said) == sum("already there" in line for line in said) == 1
     assert "not copied" not in logs[1]
     assert differences(tmp_path / "packed-run", tmp_path / f"{images.name}-run") == []
     facts = json.loads((tmp_path / "packed-run" / "run.json").read_text())
