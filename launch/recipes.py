@@ -8,6 +8,7 @@ DALI 2.2.0 on two cores of an AMD EPYC, November 2026.
 
 from dataclasses import replace
 
+from launch.cifar10_recipes import LADDER
 from launch.config import Run
 from launch.engine.config import Ema, Keeping, Optim
 from pipeline.config import Augmentation, Evaluation
@@ -64,20 +65,7 @@ RECIPES: dict[str, tuple[str, Run]] = {
             keeping=Keeping(log_every=25),
         ),
     ),
-    "cifar10": (
-        "ReXNet-1.0 on CIFAR-10 as folders of 32-pixel JPEGs; 76.4 % in 17 minutes on two CPU cores",
-        Run(
-            recipe="cifar10",
-            epochs=5.5,
-            batch=64,
-            micro_batch=64,
-            dropout=0.0,
-            optim=Optim(lr=0.07, weight_decay=1e-4, warmup=0.2),
-            ema=Ema(half_life=0.15),
-            augmentation=Augmentation(image_size=48, scale_min=0.7),
-            evaluation=Evaluation(crop_ratio=1.0),
-        ),
-    ),
+    **{run.recipe: (f"ReXNet-1.0 on CIFAR-10, {run.epochs:g} epochs", run) for run in LADDER},
     "rexnet_1.0": (
         "ImageNet, 90 epochs; expected 75.3 to 76.2 %, not yet run",
         _imagenet("1.0", scale_min=0.2, dropout=0.1),

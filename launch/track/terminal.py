@@ -135,13 +135,16 @@ class Terminal:
         return _duration((self._steps - int(record["step"])) * self._batch / speed)
 
     def _evaluation(self, record: Record) -> str:
+        group = next((name[: -len("/acc1")] for name in record if name.endswith("/acc1")), "eval")
+        shown = "" if group == "eval" else f"{group} "
         text = (
-            f"epoch {float(record['epoch']):.2f}  {record.get('weights', 'model')} weights: "
-            f"Acc@1 {_number(record, 'eval/acc1', '.2f')}  Acc@5 {_number(record, 'eval/acc5', '.2f')}  "
-            f"loss {_number(record, 'eval/loss', '.4f')}"
+            f"epoch {float(record['epoch']):.2f}  {shown}{record.get('weights', 'model')} weights: "
+            f"Acc@1 {_number(record, f'{group}/acc1', '.2f')}  "
+            f"Acc@5 {_number(record, f'{group}/acc5', '.2f')}  "
+            f"loss {_number(record, f'{group}/loss', '.4f')}"
         )
-        if "eval/images" in record:
-            text += f"  over {int(record['eval/images'])} images"
+        if f"{group}/images" in record:
+            text += f"  over {int(record[f'{group}/images'])} images"
         if "official/acc1" in record:
             text += f"  (official Acc@1 {_number(record, 'official/acc1', '.2f')}"
             text += f", gap {_number(record, 'gap/acc1', '+.2f')})" if "gap/acc1" in record else ")"
