@@ -8,6 +8,9 @@ from launch.config import Run
 SHARES = (0.1, 0.25, 0.5, 1.0)
 """Of a run's steps: where its expected curve has points."""
 
+B0_IMAGES_PER_S = 1301
+B0_MACS = 390e6
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Expected:
@@ -65,6 +68,15 @@ class Recipe(NamedTuple):
         run = self.run
         assert run.micro_batch
         return f"{run.batch // run.micro_batch} x {run.micro_batch} = {run.batch}"
+
+
+def v100_hours(epochs: float, *, images: int, macs: float, gpus: int) -> float:
+    """Returns the hours that a training at 224 pixels would take on V100s with perfect scaling.
+
+    Derived by multiply-accumulates from the images/s of EfficientNet-B0 with mixed precision on one of them
+    (https://github.com/NVIDIA/DeepLearningExamples, efficientnet/README.md); not measured.
+    """
+    return epochs * images / (B0_IMAGES_PER_S * B0_MACS / macs * gpus) / 3600
 
 
 def expected_curve(recipe: Recipe) -> list[tuple[float, float]]:

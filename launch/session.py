@@ -50,6 +50,11 @@ class Data:
     is_imagenet: bool = False
     """Whether published accuracies may stand beside ours."""
 
+    @property
+    def train_images(self) -> int:
+        """Of the training split, those held out with it."""
+        return len(self.train) + (0 if self.held is None else len(self.held))
+
 
 class Session:
     """What one start of a run works with. Every rank has one.

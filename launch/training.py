@@ -47,7 +47,7 @@ def train(command: Command, attempt: Attempt) -> None:
             attempt.step, attempt.message = state.step, result
             say(f"This run is finished: {attempt.message}. {folder.path} holds it; --fresh starts anew")
             return
-        facts = run_facts(session, earlier=folder.facts())
+        facts = run_facts(session, state.optimizer, earlier=folder.facts())
         save = hold.keeper(checkpoints, state, world=session.world)
         first = session.world.place.first
         if first:

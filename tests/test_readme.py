@@ -84,7 +84,7 @@ def test_arguments_of_train_are_understood(command: str, tmp_path: Path) -> None
 
 def _some_run(folder: Path) -> Path:
     path = folder / "run.json"
-    path.write_text(json.dumps({"run": to_plain(RECIPES["demo"][1])}))
+    path.write_text(json.dumps({"run": to_plain(RECIPES["demo"].run)}))
     return path
 
 

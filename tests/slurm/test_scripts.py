@@ -39,7 +39,7 @@ def test_its_gpus_divide_the_recipes_batch(script: Path) -> None:
     nodes, gpus = (
         int(re.findall(rf"^#SBATCH --{n}=(\d+)$", text, re.MULTILINE)[0]) for n in ("nodes", "gpus-per-node")
     )
-    plan = make_plan(RECIPES[script.stem][1], nodes=nodes, ranks=nodes * gpus)
+    plan = make_plan(RECIPES[script.stem].run, nodes=nodes, ranks=nodes * gpus)
     assert plan.accumulation == 1
 
 
