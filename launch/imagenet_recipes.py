@@ -32,10 +32,14 @@ _PLAIN_SOURCE = (
     f"{_ATTEMPT} main.py: SGD at 0.1 for 256 images, a tenth at epochs 30 and 60, weight decay 1e-4 on "
     "everything, no smoothing, no averaging"
 )
-_SHAPES = {"cosine": (0.73, 0.84, 0.905, 1.0), "step": (0.66, 0.75, 0.94, 1.0)}
+_SHAPES = {
+    ("cosine", 90): (0.73, 0.84, 0.905, 1.0),
+    ("cosine", 400): (0.8, 0.86, 0.915, 1.0),
+    ("step", 90): (0.66, 0.75, 0.94, 1.0),
+}
 _SHAPE_SOURCE = (
-    "the middle of the range times {}: our assumption of how a {} schedule rises, since no published log of "
-    "a network of this size was found; one figure near it: EfficientNet-B0 has 73.85 at epoch 100 of 400 "
+    "the middle of the range times {}: our assumption of how a {} schedule of {:g} epochs rises, since no published "
+    "log of a network of this size was found; one figure near it: EfficientNet-B0 has 73.85 at epoch 100 of 400 "
     "(https://github.com/huggingface/pytorch-image-models/issues/28)"
 )
 
@@ -44,14 +48,16 @@ def _recipe(name: str, run: Run, *, low: float, high: float, source: str, argued
     run = replace(run, recipe=name, variant=name.partition("-")[0])
     figures = published(run.variant)
     assert figures is not None
-    shape = _SHAPES[run.optim.schedule]
+    shape = _SHAPES[run.optim.schedule, int(run.epochs)]
     first, second, third, last = (round((low + high) / 2 * part, 1) for part in shape)
     expected = Expected(
         low=low,
         high=high,
         source=argued,
         curve=(first, second, third, last),
-        curve_source=_SHAPE_SOURCE.format(", ".join(f"{part:g}" for part in shape), run.optim.schedule),
+        curve_source=_SHAPE_SOURCE.format(
+            ", ".join(f"{part:g}" for part in shape), run.optim.schedule, run.epochs
+        ),
     )
     hours = v100_hours(run.epochs, images=expected.images, macs=figures.macs, gpus=8)
     return Recipe(
