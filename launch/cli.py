@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import difflib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from launch.arguments import UsageError, first_rank, read_arguments
 from launch.config import Run, from_plain
+from launch.naming import find_run
 from launch.recipes import RECIPES
+
+_GROUP = re.compile(r"^--(?:optim|ema|augmentation|evaluation|numerics|feeding|keeping)\.")
+"""A flag may be written with its group, as run.json has it: --optim.backend is --backend."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,16 +39,16 @@ class Command:
 def read_command(argv: Sequence[str]) -> Command | None:
     """Returns what `argv` asks for; None after `--list` or `--help`, which only print.
 
-    The first argument names a recipe, `demo` when there is none. `--from FILE` takes the run of a run.json
-    instead. Of many ranks, only rank 0 prints.
+    The first argument names a recipe, also one of the user's own, FILE.py:NAME; without, it is `demo`.
+    `--from FILE` takes the run of a run.json instead. Of many ranks, only rank 0 prints.
 
     Raises:
         UsageError: an argument is misspelt or has no meaning.
     """
-    arguments = list(argv)
+    arguments = [_GROUP.sub("--", argument) for argument in argv]
     if "--list" in arguments:
         if first_rank():
-            print("\n".join(f"{name:<12} {text}" for name, (text, _) in RECIPES.items()))
+            print("\n".join(f"{name:<16} {recipe.summary}" for name, recipe in RECIPES.items()))
         return None
     default = take_run(arguments)
     program = f"launch/train.py {default.recipe}"
@@ -65,15 +69,8 @@ def take_run(arguments: list[str]) -> Run:
         del arguments[at : at + 2]
         return _run_of_file(path)
     if not arguments or arguments[0].startswith("-"):
-        return RECIPES["demo"][1]
-    name = arguments.pop(0)
-    if name not in RECIPES:
-        near = difflib.get_close_matches(name, RECIPES, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise UsageError(
-            f"there is no recipe {name!r}; {hint}There are {', '.join(RECIPES)} (--list tells more)"
-        )
-    return RECIPES[name][1]
+        return RECIPES["demo"].run
+    return find_run(arguments.pop(0))
 
 
 def _run_of_file(path: Path) -> Run:

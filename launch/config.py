@@ -48,11 +48,18 @@ class Run:
     eval_size: int | None = None
     """Pixels of a side of the evaluation crop. None: the training crop's."""
 
+    test_size: int | None = field(default=None, metadata=OPERATION)
+    """Another size at which the final weights are evaluated, too; told beside the result, never as it."""
+
     dropout: float = 0.2
     """Probability of dropping a feature before the classifier."""
 
     drop_path: float = 0.0
     """Probability of dropping the last residual branch; earlier ones' rise to it in a line."""
+
+    hold_out: float = 0.0
+    """Share of the training images, chosen by hash, that is not trained on but evaluated in the place of val,
+    which is then looked at once, with the last weights."""
 
     optim: Optim = field(default_factory=Optim)
     ema: Ema = field(default_factory=Ema)
@@ -64,7 +71,13 @@ class Run:
 
     def __post_init__(self) -> None:
         variant_shape(self.variant)
-        for flag, size in (("image-size", self.augmentation.image_size), ("eval-size", self.eval_size)):
+        sizes = {
+            "image-size": self.augmentation.image_size,
+            "start-size": self.augmentation.start_size,
+            "eval-size": self.eval_size,
+            "test-size": self.test_size,
+        }
+        for flag, size in sizes.items():
             if size is not None and size < TOTAL_STRIDE:
                 raise ValueError(
                     f"{flag} is {size} pixels, but the network takes {TOTAL_STRIDE} or more: it shrinks "
@@ -74,6 +87,11 @@ class Run:
             raise ValueError(f"epochs is {self.epochs:g}, but must be positive")
         if self.batch < 2 or (self.micro_batch is not None and self.micro_batch < 2):
             raise ValueError("batch and micro-batch must be at least 2: BatchNorm needs two images")
+        if not 0 <= self.hold_out <= 0.5:
+            raise ValueError(
+                f"hold-out is {self.hold_out:g}, but is a share of the training images, at most 0.5: "
+                "--hold-out 0.01"
+            )
         for name in ("dropout", "drop_path"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name.replace('_', '-')} is a probability: at least 0 and below 1")

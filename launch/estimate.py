@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import json
 
-import torch
-
 from launch.config import Run, to_plain
 from launch.engine.course import Course
 from launch.engine.distributed import find_place
+from launch.footprint import CUDA_GIB, DALI_GIB, footprint
 from launch.opening import open_data, open_terminal
 from launch.plan import Plan, make_plan
-from rexnet.model import create_model
+from launch.recipe import B0_IMAGES_PER_S, B0_MACS, Recipe
+from launch.recipes import RECIPES
+from pipeline.growing import shares
 from rexnet.published import published
 
 _IMAGENET_IMAGES = 1_281_167
 _IMAGENET_CLASSES = 1000
-_B0_IMAGES_PER_S = 1301
-_B0_MACS = 390e6
-_BYTES_OF_STATE = 4 * 4  # weights, gradients, momentum, EMA, in fp32
-_GIB = 2**30
 _SMALLEST_SCALED = 128  # the published rate is of 224 pixels; small images are bound by launches, not by MACs
 
 
@@ -40,6 +37,8 @@ def dry_run(run: Run) -> None:
     if not place.first:
         return
     print(json.dumps(to_plain(run), indent=1))
+    if run.recipe in RECIPES:
+        print(f"recipe    {about(RECIPES[run.recipe])}")
     print(f"plan      {plan}")
     print(f"images    {images} in {classes} classes ({source})")
     print(f"steps     {course.steps} = {run.epochs:g} epochs x {course.steps_per_epoch:.2f}")
@@ -47,34 +46,24 @@ def dry_run(run: Run) -> None:
     print(f"hours     {hours_line(run, plan, images=images)}")
 
 
+def about(recipe: Recipe) -> str:
+    """Returns where a recipe's settings come from, and what to expect of it."""
+    told = f"from {recipe.source}"
+    if recipe.expected is None:
+        return f"{told}; {recipe.measured}"
+    low, high = f"{recipe.expected.low:g}", f"{recipe.expected.high:g}"
+    return f"{told}; expected {low} to {high} % ({recipe.expected.source}), {recipe.measured}"
+
+
 def memory_line(run: Run, plan: Plan, *, classes: int) -> str:
-    """Returns the memory per process: the state, and what a forward pass keeps for the backward one."""
-    model = create_model(run.variant, num_classes=classes).to("meta")
-    state = sum(p.numel() for p in model.parameters()) * _BYTES_OF_STATE
-    kept = kept_bytes(model, size=run.augmentation.image_size) * plan.micro_batch
-    full, half = (state + kept) / _GIB, (state + kept / 2) / _GIB
+    """Returns the memory per process: the state, what a forward pass keeps, what is set aside for others."""
+    found = footprint(run, micro_batch=plan.micro_batch, classes=classes)
+    full, half = found.total(half=False), found.total(half=True)
     return (
-        f"{full:.1f} GiB per process in fp32, {half:.1f} GiB in fp16 or bf16; the state takes "
-        f"{state / _GIB:.2f} of it, the forward pass keeps the rest; kernels' workspace and DALI come on top"
+        f"{full:.1f} GiB per process in fp32, {half:.1f} GiB in fp16 or bf16, not measured: the state "
+        f"takes {found.state:.2f}, {DALI_GIB:g} are set aside for DALI's pools and {CUDA_GIB:g} for CUDA, "
+        "and what the forward pass keeps takes the rest"
     )
-
-
-def kept_bytes(model: torch.nn.Module, *, size: int) -> int:
-    """Returns the bytes that the training-mode forward pass of one fp32 image keeps, parameters not counted.
-
-    Counted on shapes alone, with two images, since BatchNorm takes no single one; what has another first
-    dimension is no image's.
-    """
-    seen: dict[int, torch.Tensor] = {}
-
-    def keep(tensor: torch.Tensor) -> torch.Tensor:
-        if tensor.ndim == 4 and tensor.shape[0] == 2:
-            seen[tensor.untyped_storage()._cdata] = tensor
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        model.train()(torch.empty(2, 3, size, size, device="meta")).sum()
-    return sum(t.numel() * t.element_size() for t in seen.values()) // 2
 
 
 def hours_line(run: Run, plan: Plan, *, images: int) -> str:
@@ -85,7 +74,7 @@ def hours_line(run: Run, plan: Plan, *, images: int) -> str:
     hours = run.epochs * images / (rate * plan.ranks) / 3600
     return (
         f"{hours:.1f} on {plan.ranks} V100 at {rate:.0f} images/s each; not measured: derived by MACs from "
-        f"NVIDIA's {_B0_IMAGES_PER_S} of EfficientNet-B0 on one V100 (DeepLearningExamples), with perfect "
+        f"NVIDIA's {B0_IMAGES_PER_S} of EfficientNet-B0 on one V100 (DeepLearningExamples), with perfect "
         "scaling; --smoke measures"
     )
 
@@ -95,5 +84,5 @@ def v100_rate(run: Run) -> float | None:
     figures = published(run.variant)
     if figures is None or run.augmentation.image_size < _SMALLEST_SCALED:
         return None
-    pixels = (run.augmentation.image_size / 224) ** 2
-    return _B0_IMAGES_PER_S * _B0_MACS / figures.macs / pixels
+    pixels = sum(share * (size / 224) ** 2 for size, share in shares(run.augmentation))
+    return B0_IMAGES_PER_S * B0_MACS / (figures.macs * pixels)

@@ -13,13 +13,20 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from launch.config import identity_fields, to_plain
+from launch.engine.optimizer import describe_optimizer
+from launch.recipe import expected_curve
+from launch.recipes import RECIPES
 from launch.session import Session
 
 _PACKAGES = ("torch", "nvidia-dali-cuda120", "nvidia-nvimgcodec-cu12", "numpy", "wandb", "tyro", "apex")
 
 
-def run_facts(session: Session, *, earlier: Mapping[str, Any] | None) -> dict[str, Any]:
+def run_facts(
+    session: Session, optimizer: torch.optim.Optimizer, *, earlier: Mapping[str, Any] | None
+) -> dict[str, Any]:
     """Returns the content of run.json: the earlier one's, one restart later, or a new one."""
     figures = session.published()
     train, val = session.data.train, session.data.val
@@ -48,6 +55,8 @@ def run_facts(session: Session, *, earlier: Mapping[str, Any] | None) -> dict[st
             "steps": session.course.steps,
             "steps_per_epoch": session.course.steps_per_epoch,
         },
+        "optimizer": describe_optimizer(optimizer),
+        "expected": expected_facts(session.run.recipe, images=session.data.train_images),
         "found": session.found(),
         "versions": installed_versions(),
         "git": source_revision(),
@@ -58,6 +67,24 @@ def run_facts(session: Session, *, earlier: Mapping[str, Any] | None) -> dict[st
         if earlier
         else datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "restarts": earlier["restarts"] + 1 if earlier else 0,
+    }
+
+
+def expected_facts(name: str, *, images: int) -> dict[str, Any] | None:
+    """Returns what the recipe `name` is expected to reach, for curves to be drawn beside the run's.
+
+    `points` are [epoch, Acc@1 in percent]. None where the recipe is the user's own, expects nothing, or is of
+    another data set than the one with `images` training images.
+    """
+    recipe = RECIPES.get(name)
+    if recipe is None or recipe.expected is None or recipe.expected.images != images:
+        return None
+    expected = recipe.expected
+    return {
+        "points": [list(point) for point in expected_curve(recipe)],
+        "source": expected.curve_source,
+        "range": [expected.low, expected.high],
+        "range_source": expected.source,
     }
 
 

@@ -18,12 +18,14 @@ from launch.decoding import try_decoding
 from launch.engine.bad_images import most_bad
 from launch.engine.determinism import make_deterministic
 from launch.engine.distributed import Place, find_device, find_place, join
+from launch.engine.optimizer import check_backend
 from launch.folder import RunFolder, run_folder
 from launch.plan import make_plan
 from launch.session import Data, Session
 from launch.track.terminal import Terminal
 from pipeline import graph
-from pipeline.index import Index, open_splits
+from pipeline.holding import hold_out
+from pipeline.index import Index, is_imagenet_1k, open_splits
 from pipeline.synthetic import demo_folder
 from pipeline.walk import enumeration
 
@@ -60,7 +62,12 @@ def open_data(run: Run, *, machines: int = 1, say: Say) -> Data:
     if run.data is not None and (copy := os.environ.get("REXNET_STAGED")):
         folder = Path(copy)  # the same images on this machine's own disk, by launch/stage.py
     train, val = open_splits(folder, machines=machines, say=say)
-    return Data(train=train, val=val)
+    imagenet = is_imagenet_1k(train, val)
+    if not run.hold_out:
+        return Data(train=train, val=val, is_imagenet=imagenet)
+    trained, held = hold_out(train, share=run.hold_out)
+    say(f"{len(held)} of {len(train)} training images are held out, to choose by")
+    return Data(train=trained, val=val, held=held, is_imagenet=imagenet)
 
 
 def check_readable(train: Index, *, share: float) -> None:
@@ -100,6 +107,7 @@ def open_session(
         make_deterministic()
     make_plan(run, nodes=place.nodes, ranks=place.world_size)
     device = find_device(place)
+    check_backend(run.optim, device)
     graph.place(device, decode=run.feeding.decode)
     data = open_data(run, machines=place.nodes, say=say)
     check_readable(data.train, share=run.feeding.max_bad)

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from launch.recipes import RECIPES
+from launch.naming import find_run
 from launch.showing import PreviewRequest
 from pipeline import order
 from pipeline.index import Index, open_index
@@ -56,7 +56,7 @@ def draw_preview(request: PreviewRequest) -> str:
 
 def _changes(request: PreviewRequest) -> str:
     """What the page's augmentation has other than its recipe's: ", erasing 0.2"."""
-    asked, named = request.augmentation, RECIPES[request.recipe][1].augmentation
+    asked, named = request.augmentation, find_run(request.recipe).augmentation
     changed = (
         field.name for field in fields(asked) if getattr(asked, field.name) != getattr(named, field.name)
     )

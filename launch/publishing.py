@@ -103,7 +103,7 @@ def flags(fields: Mapping[str, Any]) -> list[str]:
         raise ValueError(
             f"there is no recipe {recipe!r} to publish a result of; there are {', '.join(RECIPES)}"
         )
-    return _flags(fields, RECIPES[recipe][1])
+    return _flags(fields, RECIPES[recipe].run)
 
 
 def _flags(fields: Mapping[str, Any], default: Any) -> list[str]:

@@ -28,8 +28,9 @@ from launch.engine.step import Step, assumed_layout, choose_precision, make_scal
 from launch.layout import choose_layout
 from launch.plan import Plan
 from pipeline.config import Feeding
+from pipeline.growing import image_size
 from pipeline.hashing import draw_seed
-from pipeline.index import Index, is_imagenet_1k
+from pipeline.index import Index
 from pipeline.loader import Batch, Share, eval_batches, train_batches
 from pipeline.probe import Found
 from rexnet.model import create_model
@@ -38,15 +39,21 @@ from rexnet.published import Published, published
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Data:
-    """The two splits of a data set, and whether they are ImageNet-1k."""
+    """The splits of a data set, and whether they are ImageNet-1k's."""
 
     train: Index
     val: Index
 
+    held: Index | None = None
+    """What of the training images was kept back to choose by."""
+
+    is_imagenet: bool = False
+    """Whether published accuracies may stand beside ours."""
+
     @property
-    def is_imagenet(self) -> bool:
-        """Whether published accuracies may stand beside ours."""
-        return is_imagenet_1k(self.train, self.val)
+    def train_images(self) -> int:
+        """Of the training split, those held out with it."""
+        return len(self.train) + (0 if self.held is None else len(self.held))
 
 
 class Session:
@@ -160,7 +167,8 @@ class Session:
             ema=self.run.ema,
             keeping=self.run.keeping,
             batches=self.train_batches,
-            score=lambda model: self.score(model, stop=stop)[0],
+            score=lambda model: self.score(model, stop=stop, index=self.data.held)[0],
+            scored="eval" if self.data.held is None else "held-out",
             save=save,
             tracker=tracker,
             stop=stop,
@@ -184,45 +192,58 @@ class Session:
             seed=self.run.seed,
             share=self.share,
             device=self.world.device,
-            image_size=lambda step: self.run.augmentation.image_size,
+            image_size=lambda step: image_size(self.run.augmentation, step=step, steps=self.course.steps),
             from_step=from_step,
             to_step=to_step,
             processes=self.world.sharing,
         )
 
     def score(
-        self, model: nn.Module, *, stop: StopRequest, keep: bool = False
+        self,
+        model: nn.Module,
+        *,
+        stop: StopRequest,
+        index: Index | None = None,
+        image_size: int | None = None,
+        keep: bool = False,
     ) -> tuple[Score, Predictions | None]:
-        """Evaluates `model` on every validation image.
+        """Evaluates `model` on every validation image, or on those of `index`, at the size of the headline
+        unless told another.
 
         Raises:
             Interrupted: a rank was asked to stop.
         """
-        images, group = len(self.data.val), self.world.host_group
+        images, group = len(self.data.val if index is None else index), self.world.host_group
         most = -(-images // (self.run.evaluation.eval_batch * self.world.place.world_size))
         return evaluate(
             model,
             lambda: interruptible(
-                self.eval_batches, most=most, agreement=Agreement(stop, group=group), pulse=self.world.pulse
+                lambda: self.eval_batches(index=index, image_size=image_size),
+                most=most,
+                agreement=Agreement(stop, group=group),
+                pulse=self.world.pulse,
             ),
             images=images,
             device=self.world.device,
             group=group,
             memory_format=self.layout.memory_format,
             keep=keep,
+            split="val" if index is None else "held-out",
         )
 
-    def eval_batches(self) -> Generator[MicroBatch]:
-        """Yields this rank's share of one pass over the validation images."""
+    def eval_batches(
+        self, *, index: Index | None = None, image_size: int | None = None
+    ) -> Generator[MicroBatch]:
+        """Yields this rank's share of one pass over the validation images, or those of `index`."""
         place = self.world.place
         return eval_batches(
-            self.data.val,
+            self.data.val if index is None else index,
             evaluation=self.run.evaluation,
             feeding=self.run.feeding,
             rank=place.rank,
             world_size=place.world_size,
             device=self.world.device,
-            image_size=self.run.eval_size or self.run.augmentation.image_size,
+            image_size=image_size or self.run.eval_size or self.run.augmentation.image_size,
             processes=self.world.sharing,
         )
 
@@ -239,7 +260,10 @@ class Session:
         return known if figures.earlier_acc1 is None else {**known, "earlier/acc1": figures.earlier_acc1}
 
     def constant_batch(self) -> Batch:
-        """Returns a micro-batch of black images, for what depends on shapes alone."""
+        """Returns a micro-batch of black images of full size, for what depends on shapes alone.
+
+        Where the size grows, too: what does not fit into memory then shows at the start.
+        """
         size, count, device = self.run.augmentation.image_size, self.plan.micro_batch, self.world.device
         images = torch.zeros(count, 3, size, size, device=device)
         labels = torch.zeros(count, dtype=torch.int64, device=device)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,8 +9,8 @@ from typing import Annotated
 
 import tyro
 
-from launch.arguments import UsageError, read_arguments
-from launch.recipes import RECIPES
+from launch.arguments import read_arguments
+from launch.naming import find_run
 from pipeline.config import Augmentation
 
 
@@ -51,11 +50,7 @@ def read_request(argv: Sequence[str]) -> PreviewRequest | None:
         UsageError: an argument is misspelt or has no meaning.
     """
     name = _recipe(argv)
-    if name not in RECIPES:
-        near = difflib.get_close_matches(name, RECIPES, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise UsageError(f"there is no recipe {name!r}; {hint}There are {', '.join(RECIPES)}")
-    default = PreviewRequest(recipe=name, augmentation=RECIPES[name][1].augmentation)
+    default = PreviewRequest(recipe=name, augmentation=find_run(name).augmentation)
     return read_arguments(PreviewRequest, argv, program="launch/preview.py", default=default)
 
 

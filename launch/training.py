@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
-import numpy as np
 import torch.distributed as dist
 
 from launch.attempt import Attempt
@@ -17,11 +15,11 @@ from launch.engine.checkpoint import Checkpoints
 from launch.engine.distributed import find_place
 from launch.engine.faults import Fault
 from launch.engine.loop import Loop
-from launch.engine.metrics import Predictions, Score
 from launch.engine.ports import Tracker
 from launch.engine.state import TrainState
 from launch.exhaustion import exhausted
 from launch.facts import run_facts
+from launch.finishing import finish
 from launch.folder import RunFolder
 from launch.hold import Hold
 from launch.opening import Say, open_session, open_terminal
@@ -31,7 +29,6 @@ from launch.reporting.page import write_page
 from launch.session import Session
 from launch.track.trackers import Silent
 from launch.tracking import Tracking
-from rexnet.weights import save_weights
 
 
 def train(command: Command, attempt: Attempt) -> None:
@@ -50,7 +47,7 @@ def train(command: Command, attempt: Attempt) -> None:
             attempt.step, attempt.message = state.step, result
             say(f"This run is finished: {attempt.message}. {folder.path} holds it; --fresh starts anew")
             return
-        facts = run_facts(session, earlier=folder.facts())
+        facts = run_facts(session, state.optimizer, earlier=folder.facts())
         save = hold.keeper(checkpoints, state, world=session.world)
         first = session.world.place.first
         if first:
@@ -121,7 +118,7 @@ def _run(session: Session, loop: Loop, folder: RunFolder, tracker: Tracker, *, h
     """Trains and, at the course's end, writes the results; returns the attempt's state and message."""
     try:
         if not loop.run():
-            return "done", _finish(session, loop, folder, tracker, hold=hold)
+            return "done", finish(session, loop, folder, tracker, hold=hold)
     except RuntimeError as error:
         if exhausted(error) is None:
             session.world.pulse.explain()  # does not return if that was for the want of another rank
@@ -139,45 +136,3 @@ def tell_ending(folder: Path, *, say: Say) -> None:
         say("\n".join(["", *ending_lines(run_files.read(folder), folder=folder)]))
     except Exception as error:
         say(f"No report: {type(error).__name__}: {error}. To try again: python launch/report.py {folder}")
-
-
-def _finish(session: Session, loop: Loop, folder: RunFolder, tracker: Tracker, *, hold: Hold) -> str:
-    """Scores the final weights and writes the results; returns them as one line."""
-    state = loop.state
-    plain, _ = session.score(state.model, stop=loop.stop)
-    score, predictions = session.score(state.average.model, stop=loop.stop, keep=True)
-    loop.write_score(plain, weights="model", final=1)
-    loop.write_score(score, weights="ema", final=1)
-    line = result_line(session, score)
-    if session.world.place.first:
-        assert predictions is not None
-        hold.check()
-        _write_predictions(predictions, folder.path / "predictions.npz", classes=session.data.val.classes)
-        save_weights(state.average.model, folder.path / "model.safetensors", variant=session.run.variant)
-        tracker.write(loop.event("end", result=line))
-    return line
-
-
-def result_line(session: Session, score: Score) -> str:
-    """Returns the headline: the final accuracies, beside the official ones where there are any."""
-    line = (
-        f"Acc@1 {score.acc1:.2f} %  Acc@5 {score.acc5:.2f} %  over {score.images} images, final EMA weights"
-    )
-    references = session.references()
-    if not references:
-        return line
-    acc1, acc5 = references["official/acc1"], references["official/acc5"]
-    return f"{line};  official {acc1:.2f} / {acc5:.2f} %, gap {score.acc1 - acc1:+.2f}"
-
-
-def _write_predictions(predictions: Predictions, path: Path, *, classes: Sequence[str]) -> None:
-    fresh = path.with_name(path.name + ".tmp.npz")
-    np.savez_compressed(
-        fresh,
-        ids=predictions.ids,
-        labels=predictions.labels,
-        top5=predictions.top5,
-        probabilities=predictions.probabilities,
-        classes=np.array(classes),  # names: label i is classes[i]
-    )
-    fresh.replace(path)

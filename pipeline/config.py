@@ -19,6 +19,15 @@ class Augmentation:
     image_size: int = 224
     """Pixels of a side of the training crop."""
 
+    start_size: int | None = None
+    """That at the start of the run, from where it grows to image-size. None: image-size throughout."""
+
+    size_step: int = 32
+    """Pixels by which it grows at a time."""
+
+    full_size_from: float = 0.7
+    """Share of the run's steps after which it is image-size; the smaller sizes share those before evenly."""
+
     scale_min: float = 0.08
     """Smallest share of the image's area that a random crop may have; the largest is 1."""
 
@@ -46,6 +55,18 @@ class Augmentation:
     mixup too, each micro-batch takes one of them, either with probability 0.5."""
 
     def __post_init__(self) -> None:
+        if self.start_size is not None and not 0 < self.start_size <= self.image_size:
+            raise ValueError(
+                f"start-size is {self.start_size} pixels, but grows to image-size {self.image_size}: "
+                f"--start-size {max(1, self.image_size // 2)}"
+            )
+        if self.size_step < 1:
+            raise ValueError(f"size-step is {self.size_step} pixels, but must be at least 1: --size-step 32")
+        if not 0 < self.full_size_from < 1:
+            raise ValueError(
+                f"full-size-from is {self.full_size_from:g}, but is a share of the run's steps, above 0 and "
+                "below 1: --full-size-from 0.7"
+            )
         if not 0 < self.scale_min <= 1:
             raise ValueError(
                 f"scale-min is {self.scale_min:g}, but is a share of the area: 0 < scale-min <= 1"

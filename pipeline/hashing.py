@@ -34,6 +34,7 @@ class Stream(IntEnum):
     CUTMIX_CENTRE = 10
     OPERATIONS = 11
     STAND_IN = 12
+    HELD_OUT = 13
 
 
 def _unsigned(word: Words) -> NDArray[np.uint64]:

@@ -88,7 +88,7 @@ def _imagenet_line(name: str, entry: Mapping[str, Any], group: Sequence[Row]) ->
 
 def _unrun(name: str, entry: Mapping[str, Any]) -> list[str]:
     official, earlier = entry["official"], entry["earlier"]
-    unrun = NOT_RUN if any(run.variant == name for _, run in RECIPES.values()) else "no recipe"
+    unrun = NOT_RUN if any(recipe.run.variant == name for recipe in RECIPES.values()) else "no recipe"
     return [
         *(_model(name), unrun, unrun),
         *(f"{entry['parameters'] / 1e6:.1f}M", f"{entry['macs'] / 1e9:.2f}G", unrun),

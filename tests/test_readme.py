@@ -77,14 +77,20 @@ def test_arguments_of_train_are_understood(command: str, tmp_path: Path) -> None
     arguments = words[words.index("launch/train.py") + 1 :]
     if "--from" in arguments:
         arguments[arguments.index("--from") + 1] = str(_some_run(tmp_path))
-    arguments = [{"RECIPE": "rexnet_2.0", "DIR": str(tmp_path)}.get(word, word) for word in arguments]
+    (tmp_path / "FILE.py").write_text("from launch.recipes import DEMO as NAME\n")
+    placeholders = {
+        "RECIPE": "rexnet_2.0",
+        "DIR": str(tmp_path),
+        "./FILE.py:NAME": f"{tmp_path}/FILE.py:NAME",
+    }
+    arguments = [placeholders.get(word, word) for word in arguments]
     only_prints = "--help" in arguments or "--list" in arguments
     assert (read_command(arguments) is None) == only_prints
 
 
 def _some_run(folder: Path) -> Path:
     path = folder / "run.json"
-    path.write_text(json.dumps({"run": to_plain(RECIPES["demo"][1])}))
+    path.write_text(json.dumps({"run": to_plain(RECIPES["demo"].run)}))
     return path
 
 

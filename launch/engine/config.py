@@ -11,22 +11,45 @@ OPERATION = {"operation": True}
 
 Precision = Literal["auto", "fp16", "bf16", "fp32"]
 
+OptimizerName = Literal["sgd", "adamw", "lamb"]
+
+Backend = Literal["torch", "apex"]
+
 LayoutName = Literal["auto", "channels-last", "channels-last-8", "contiguous", "contiguous-8"]
 """Memory format of images and weights; -8 with channel counts rounded up to multiples of 8."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Optim:
-    """SGD with Nesterov momentum, and the learning rate's course."""
+    """The optimizer, and the learning rate's course."""
+
+    optimizer: OptimizerName = "sgd"
+    """sgd; adamw (https://arxiv.org/abs/1711.05101); lamb (https://arxiv.org/abs/1904.00962), which needs
+    --backend apex."""
+
+    backend: Backend = field(default="torch", metadata=OPERATION)
+    """Whose fused kernels: torch's, or NVIDIA apex's FusedSGD and FusedLAMB, built with CUDA extensions."""
+
+    schedule: Literal["cosine", "step"] = "cosine"
+    """After the warmup: cosine to 0, or a tenth at one third of the run and again at two thirds."""
 
     lr: float = 1.0
     """Peak learning rate, for the whole batch as given; nothing rescales it."""
 
     momentum: float = 0.9
-    """Nesterov momentum."""
+    """Momentum of sgd; of adamw and lamb the first beta."""
+
+    nesterov: bool = True
+    """Nesterov's momentum instead of the heavy ball's; of sgd."""
+
+    beta2: float = 0.999
+    """Second beta, of adamw and lamb."""
 
     weight_decay: float = 2e-5
-    """Weight decay of convolutions and the classifier; norms and biases have none."""
+    """Weight decay, of what --decay-on says."""
+
+    decay_on: Literal["weights", "all"] = "weights"
+    """weights: convolutions and the classifier's matrix; all: norms and biases, too."""
 
     warmup: float = 5.0
     """Epochs in which the learning rate rises in a line to its peak."""
@@ -40,12 +63,18 @@ class Optim:
     def __post_init__(self) -> None:
         if self.lr <= 0:
             raise ValueError(f"lr is {self.lr:g}, but must be positive")
-        if not 0 <= self.momentum < 1:
-            raise ValueError(f"momentum is {self.momentum:g}, but must be at least 0 and below 1")
+        for name in ("momentum", "beta2"):
+            value = getattr(self, name)
+            if not 0 <= value < 1:
+                raise ValueError(f"{name} is {value:g}, but must be at least 0 and below 1")
         if self.weight_decay < 0 or self.warmup < 0 or self.clip < 0:
             raise ValueError("weight-decay, warmup and clip must not be negative")
         if not 0 <= self.label_smoothing < 1:
             raise ValueError(f"label-smoothing is {self.label_smoothing:g}, but must be in [0, 1)")
+        if self.optimizer == "lamb" and self.backend == "torch":
+            raise ValueError("torch has no lamb; NVIDIA's apex has: --optimizer lamb --backend apex")
+        if self.optimizer == "adamw" and self.backend == "apex":
+            raise ValueError("adamw is taken from torch, whose own is fused: leave out --backend apex")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,11 +82,11 @@ class Ema:
     """The exponential moving average of the weights."""
 
     half_life: float = 0.5
-    """Epochs after which an old weight counts half."""
+    """Epochs after which an old weight counts half; 0 is without: the last weights are the result."""
 
     def __post_init__(self) -> None:
-        if self.half_life <= 0:
-            raise ValueError(f"half-life is {self.half_life:g} epochs, but must be positive")
+        if self.half_life < 0:
+            raise ValueError(f"half-life is {self.half_life:g} epochs, but must not be negative")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -9,6 +9,7 @@ from typing import get_args
 import torch
 
 from launch.engine.config import LayoutName, Optim, Precision
+from launch.engine.optimizer import clear_gradients
 from launch.engine.ports import MicroBatch
 from launch.engine.state import TrainState
 from launch.engine.step import half_type, mixed_loss
@@ -92,7 +93,7 @@ def _trial(
 
     def step() -> float:
         start = time.perf_counter()
-        optimizer.zero_grad(set_to_none=True)
+        clear_gradients(optimizer)
         with torch.autocast(images.device.type, half, half is not None):
             loss = mixed_loss(model(images), batch, smoothing=optim.label_smoothing)
         scaler.scale(loss).backward()

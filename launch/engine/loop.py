@@ -31,6 +31,7 @@ class Loop:
     Args:
         batches: the stream of this rank's micro-batches.
         score: evaluates a model over all ranks; raises Interrupted when one of them was asked to stop.
+        scored: what its figures are called: eval, or held-out where these are of other images.
         save: saves the state; only rank 0's does anything.
         references: published figures that stand beside every evaluation.
         max_bad: share of the training images that may prove bad.
@@ -59,6 +60,7 @@ class Loop:
         stop: StopRequest,
         references: Mapping[str, float],
         restarts: int,
+        scored: str = "eval",
         max_bad: float,
         max_skipped: int,
         name_image: Callable[[int], str],
@@ -68,6 +70,7 @@ class Loop:
         self.course, self.step, self.state = course, step, step.state
         self.optim, self.ema, self.keeping = optim, ema, keeping
         self.batches, self.score, self.save = batches, score, save
+        self.scored = scored
         self.tracker, self.stop, self.references, self.restarts = tracker, stop, references, restarts
         self.pulse, self.progress = pulse or silent_pulse(), False
         self.max_bad, self.max_skipped, self.name_image, self.group = max_bad, max_skipped, name_image, group
@@ -128,7 +131,7 @@ class Loop:
             score = self.score(self.state.average.model)
         except Interrupted:
             return True
-        self.write_score(score, weights="ema")
+        self.write_score(score, weights="ema", group=self.scored)
         self.state.scored = self.state.step
         agreement = Agreement(self.stop, group=self.group)
         agreement.ask()
@@ -160,20 +163,26 @@ class Loop:
                 self.state.bad.append(bad)
                 self.tracker.write(self.event("bad image", split=bad.split, file=bad.file, fault=bad.fault))
 
-    def write_score(self, score: Score, *, weights: str, **facts: int) -> None:
-        """Writes the line of metrics.jsonl for one evaluation, after the images that proved bad in it."""
-        self.name_bad(score.bad)
-        self.tracker.write({**self._eval_record(score, weights=weights), **facts})
+    def write_score(self, score: Score, *, weights: str, group: str = "eval", **facts: int) -> None:
+        """Writes the line of metrics.jsonl for one evaluation, after the images that proved bad in it.
 
-    def _eval_record(self, score: Score, *, weights: str) -> Record:
-        """Returns an evaluation's figures beside the published ones."""
+        Args:
+            group: what the metrics are called: eval for the validation images at the headline's size, beside
+                which published figures may stand.
+        """
+        self.name_bad(score.bad)
+        self.tracker.write({**self._eval_record(score, weights=weights, group=group), **facts})
+
+    def _eval_record(self, score: Score, *, weights: str, group: str) -> Record:
         figures: dict[str, float | int | str] = {
             "weights": weights,
-            "eval/acc1": score.acc1,
-            "eval/acc5": score.acc5,
-            "eval/loss": score.loss,
-            "eval/images": score.images,
+            f"{group}/acc1": score.acc1,
+            f"{group}/acc5": score.acc5,
+            f"{group}/loss": score.loss,
+            f"{group}/images": score.images,
         }
+        if group != "eval":
+            return self._line("eval") | figures
         if weights == "ema":
             figures["health/ema_distance"] = self.state.average.distance(self.state.model)
         figures |= self.references

@@ -73,6 +73,7 @@ def evaluate(
     group: dist.ProcessGroup,
     memory_format: torch.memory_format = torch.channels_last,
     keep: bool = False,
+    split: str = "val",
 ) -> tuple[Score, Predictions | None]:
     """Evaluates `model` in fp32 on this rank's batches and adds all ranks up.
 
@@ -81,6 +82,7 @@ def evaluate(
         group: connects the hosts' memory.
         memory_format: of the model; images are brought into it.
         keep: whether rank 0 also returns every prediction.
+        split: whose images these are, for the names of bad ones.
 
     Raises:
         RuntimeError: another number of images was seen.
@@ -116,7 +118,7 @@ def evaluate(
         hits5=hits5,
         images=seen,
         loss=float(losses) / (seen - bad) if seen > bad else float("nan"),
-        bad=gather_bad(found, split="val", group=group) if bad else (),
+        bad=gather_bad(found, split=split, group=group) if bad else (),
     )
     return score, _gather(kept, group=group) if keep else None
 

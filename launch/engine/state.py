@@ -22,13 +22,16 @@ class Average:
 
     @torch.no_grad()
     def update(self, model: nn.Module, stats: RunningStats, *, decay: float, skipped: Tensor) -> None:
-        """Moves towards `model` by 1 - decay, or stays where `skipped` [] is true."""
+        """Moves towards `model` by 1 - decay, or stays where `skipped` [] is true; decay 0 copies."""
+        averages, current = [*self.weights, self.stats.values], [*model.parameters(), stats.values]
+        self.stats.counts.copy_(stats.counts)
+        if decay == 0:  # a skipped step has left the model as it was
+            torch._foreach_copy_(averages, current)  # pyright: ignore
+            return
         share = (1 - decay) * (~skipped).to(stats.values.dtype)
-        averages = [*self.weights, self.stats.values]
-        distances = torch._foreach_sub([*model.parameters(), stats.values], averages)  # pyright: ignore
+        distances = torch._foreach_sub(current, averages)  # pyright: ignore
         torch._foreach_mul_(distances, share)  # pyright: ignore
         torch._foreach_add_(averages, distances)  # pyright: ignore
-        self.stats.counts.copy_(stats.counts)
 
     @torch.no_grad()
     def distance(self, model: nn.Module) -> float:

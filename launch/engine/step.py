@@ -13,6 +13,7 @@ from torch.profiler import record_function
 
 from launch.engine.config import LayoutName, Numerics, Optim, Precision
 from launch.engine.gauges import GpuGauges, HostGauges
+from launch.engine.optimizer import clear_gradients
 from launch.engine.ports import MicroBatch
 from launch.engine.state import TrainState
 from launch.engine.stopwatch import GpuWatch, HostWatch
@@ -139,7 +140,7 @@ class Step:
         state = self.state
         state.model.train()
         before = state.stats.snapshot()
-        state.optimizer.zero_grad(set_to_none=True)
+        clear_gradients(state.optimizer)
         self.shown.zero_()
         self.own_work.start()
         for k in range(self.accumulation):
@@ -169,7 +170,7 @@ class Step:
         for _ in range(2):
             self.own_work.start()
             self._accumulate(batch, k=self.accumulation - 1)
-        self.state.optimizer.zero_grad(set_to_none=True)
+        clear_gradients(self.state.optimizer)
         self.state.stats.restore(before)
         self.own_work.read()
 

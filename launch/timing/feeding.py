@@ -78,7 +78,7 @@ def _stream(session: Session, index: Index, augmentation: Augmentation, step: in
         image_size=lambda _: augmentation.image_size,
         from_step=step,
         to_step=_FAR,
-        processes=session.world.place.local_world_size,
+        processes=session.world.sharing,
     )
 
 

@@ -10,6 +10,7 @@ from launch.config import Run
 from launch.plan import Plan
 from launch.timing import v100
 from launch.timing.work import StepWork, count_work
+from pipeline.growing import shares
 from rexnet.model import create_model
 
 _ALIGN = 8  # what training takes in half precision
@@ -75,9 +76,14 @@ class Forecast:
 def forecast(run: Run, plan: Plan, site: Site, *, images: int, val_images: int, classes: int) -> Forecast:
     """Returns what the run takes on V100s in fp16 with channels rounded up to 8; see `launch.timing.v100`."""
     make = partial(create_model, run.variant, num_classes=classes, align=_ALIGN)
-    step = count_work(make, image_size=run.augmentation.image_size)
+    sizes = list(shares(run.augmentation))
+    steps = [count_work(make, image_size=size) for size, _ in sizes]
+    step = steps[-1]
     shape = {"images": plan.micro_batch, "precision": "fp16"}
-    computing = v100.step_seconds(step, accumulation=plan.accumulation, **shape)
+    computing = sum(
+        share * v100.step_seconds(each, accumulation=plan.accumulation, **shape)
+        for each, (_, share) in zip(steps, sizes, strict=True)
+    )
     exchanging = exchange_seconds(step, nodes=plan.nodes, network=site.network)
     hidden = 2 / 3 * v100.device_seconds(step.of(plan.micro_batch), precision="fp16")
     last = exchanging * min(1.0, _BUCKET / (4 * step.parameters))

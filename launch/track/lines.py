@@ -47,14 +47,21 @@ def train_line(
 
 
 def eval_line(record: Record) -> str:
-    """Returns an evaluation's figures, beside the official one where there is one."""
-    text = (
-        f"epoch {float(record['epoch']):.2f}  {record.get('weights', 'model')} weights: "
-        f"Acc@1 {_number(record, 'eval/acc1', '.2f')}  Acc@5 {_number(record, 'eval/acc5', '.2f')}  "
-        f"loss {_number(record, 'eval/loss', '.4f')}"
+    """Returns an evaluation's figures, beside the official one where there is one.
+
+    What is not of the validation images at the headline's size says so: `held-out`, `eval-256`.
+    """
+    known = (name.removesuffix("/acc1") for name in record if name.endswith("/acc1"))
+    group = next((name for name in known if name.startswith(("eval", "held-out"))), "eval")
+    shown = "" if group == "eval" else f"{group} "
+    acc1, acc5, loss = (
+        _number(record, f"{group}/{name}", form)
+        for name, form in (("acc1", ".2f"), ("acc5", ".2f"), ("loss", ".4f"))
     )
-    if "eval/images" in record:
-        text += f"  over {int(record['eval/images'])} images"
+    text = f"epoch {float(record['epoch']):.2f}  {shown}{record.get('weights', 'model')} weights: "
+    text += f"Acc@1 {acc1}  Acc@5 {acc5}  loss {loss}"
+    if f"{group}/images" in record:
+        text += f"  over {int(record[f'{group}/images'])} images"
     if "official/acc1" in record:
         text += f"  (official Acc@1 {_number(record, 'official/acc1', '.2f')}"
         text += f", gap {_number(record, 'gap/acc1', '+.2f')})" if "gap/acc1" in record else ")"

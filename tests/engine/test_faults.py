@@ -203,6 +203,25 @@ def test_a_streak_that_ended_by_itself_ends_no_run(tmp_path: Path) -> None:
     assert [line["health/skipped_steps"] for line in lines] == [2, 4, 5]
 
 
+@alone
+@pytest.mark.parametrize("overflows", [{0, 1, 2}, {1, 3, 4}])
+def test_three_overflows_leave_the_run_on_its_schedule(overflows: set[int], tmp_path: Path) -> None:
+    """The first step's, too: every later step has the rate and the images that it has without them."""
+    lines: dict[bool, list[Any]] = {}
+    for forced in (False, True):
+        state, written = small_state(), list[Any]()
+        scales = [INF if forced and k in overflows else 1.0 for k in range(8)]
+        assert new_loop(state, scales, tmp_path, max_skipped=6, written=written).run() is False
+        assert state.step == 8 and state.skipped == (3 if forced else 0)
+        lines[forced] = [line for line in written if line["kind"] == "train"]
+    clock = ("step", "epoch", "images_seen", "train/lr")
+    with_them, without = (
+        [[line[name] for name in clock] for line in lines[forced]] for forced in (True, False)
+    )
+    assert with_them == without and len(without) == 4
+    assert len({line["train/lr"] for line in lines[True]}) == 4
+
+
 WAITING = {
     "item",
     "cpu",

@@ -9,8 +9,8 @@ from launch.engine.course import Course
 from launch.engine.schedule import ema_decay, learning_rate
 
 
-def rates(**changes: float) -> list[float]:
-    optim = Optim(**({"lr": 1.0, "warmup": 1.0} | changes))  # type: ignore[arg-type]
+def rates(**changes: float | str) -> list[float]:
+    optim = Optim(**({"lr": 1.0, "warmup": 1.0} | changes))
     return [learning_rate(optim, step=s, steps=100, steps_per_epoch=10) for s in range(100)]
 
 
@@ -60,3 +60,20 @@ def test_course_straddles_epochs() -> None:
 def test_fraction_of_an_epoch() -> None:
     course = Course(batch=10, images=100, epochs=0.25, log_every=100)
     assert course.steps == 3 and course.ends_epoch(3)
+
+
+def test_the_step_schedule_is_a_tenth_after_each_third() -> None:
+    course = rates(schedule="step", warmup=0.0)
+    assert course[:34] == [1.0] * 34
+    assert course[34:67] == pytest.approx([0.1] * 33) and course[67:] == pytest.approx([0.01] * 33)
+    epochs_30_and_60 = Optim(schedule="step", lr=0.1, warmup=0)
+    of_90 = [learning_rate(epochs_30_and_60, step=s, steps=90, steps_per_epoch=1) for s in range(90)]
+    assert [s for s in range(1, 90) if of_90[s] != of_90[s - 1]] == [30, 60]
+
+
+def test_the_step_schedule_warms_up() -> None:
+    assert rates(schedule="step")[:11] == pytest.approx(rates()[:11])
+
+
+def test_without_averaging_nothing_of_the_old_stays() -> None:
+    assert ema_decay(Ema(half_life=0), step=10**5, steps_per_epoch=100) == 0.0

@@ -7,7 +7,7 @@ import torch
 
 from launch.config import Run
 from launch.engine.config import Numerics
-from launch.estimate import kept_bytes
+from launch.footprint import kept_bytes
 from launch.opening import as_before, idle_gpus
 from launch.plan import make_plan
 from pipeline.config import Feeding

@@ -63,7 +63,7 @@ def test_columns_are_other_draws_of_a_row_and_the_page_is_the_same_again(data: P
 def test_flags_stand_on_the_recipes_augmentation() -> None:
     request = read_request(["somewhere", "--recipe=rexnet_3.0", "--cutmix", "1"])
     assert request is not None
-    named = RECIPES["rexnet_3.0"][1].augmentation
+    named = RECIPES["rexnet_3.0"].run.augmentation
     assert request.augmentation.cutmix == 1
     assert request.augmentation.mixup == named.mixup and request.augmentation.scale_min == named.scale_min
 

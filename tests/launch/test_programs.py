@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from launch.training import result_line
+from launch.finishing import result_line
 from pipeline import synthetic
 from tests.launch.metric_names import documented
 from tests.launch.program import records, run

@@ -19,7 +19,7 @@ from launch.publishing import command, publish
 from launch.recipes import RECIPES
 from tests import results
 
-DEMO = RECIPES["demo"][1]
+DEMO = RECIPES["demo"].run
 
 
 def finished(folder: Path, run: Run = DEMO, data: str | None = None, **facts: Any) -> Path:
@@ -226,7 +226,7 @@ class TestTables:
         assert all("not yet" in line for line in lines)
 
     def test_imagenet_results_stand_beside_the_official_ones(self) -> None:
-        recipe = identity_fields(RECIPES["rexnet_1.0"][1])
+        recipe = identity_fields(RECIPES["rexnet_1.0"].run)
         ours = {"recipe": "rexnet_1.0", "data": "imagenet-1k", "acc1": 75.5, "acc5": 92.5, "settings": recipe}
         linked = self.row(**ours, link="https://example.org/w")
         table = results.imagenet_table(self.VARIANTS, [linked, self.row()])

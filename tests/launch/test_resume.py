@@ -15,7 +15,8 @@ from tests.launch.end_state import checkpoint, differences, measured, weights
 from tests.launch.program import command, environment, kill_at, records, run
 
 FLAGS = (
-    *("--epochs", 3, "--batch", 48, "--micro-batch", 8, "--image-size", 32, "--lr", 0.05, "--dropout", 0.2),
+    *("--epochs", 3, "--batch", 48, "--micro-batch", 8, "--image-size", 40, "--lr", 0.05, "--dropout", 0.2),
+    *("--start-size", 32, "--size-step", 8, "--full-size-from", 0.6),
     *(
         "--drop-path",
         0.1,

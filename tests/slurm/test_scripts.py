@@ -41,7 +41,7 @@ def test_its_gpus_divide_the_recipes_batch_and_its_time_suffices(script: Path) -
     nodes, gpus = (
         int(re.findall(rf"^#SBATCH --{n}=(\d+)$", text, re.MULTILINE)[0]) for n in ("nodes", "gpus-per-node")
     )
-    run = RECIPES[script.stem][1]
+    run = RECIPES[script.stem].run
     plan = make_plan(run, nodes=nodes, ranks=nodes * gpus)
     assert plan.accumulation == 1
     # The hours are derived, with perfect scaling: 2.5 times as many are still one attempt. A longer run goes
@@ -59,7 +59,7 @@ def test_on_any_shape_it_trains_the_same_micro_batches(script: Path, nodes: int,
     from launch.plan import make_plan
     from launch.recipes import RECIPES
 
-    run = RECIPES[script.stem][1]
+    run = RECIPES[script.stem].run
     plan = make_plan(run, nodes=nodes, ranks=nodes * gpus)
     assert (plan.batch, plan.micro_batch) == (run.batch, run.micro_batch)
     assert plan.micro_batch * plan.accumulation * plan.ranks == plan.batch

@@ -103,7 +103,7 @@ def test_a_run_takes_as_many_attempts_as_its_time_needs() -> None:
 
 
 def test_more_gpus_are_faster_until_something_else_is_the_limit() -> None:
-    run = RECIPES["rexnet_1.0"][1]
+    run = RECIPES["rexnet_1.0"].run
 
     def rate(gpus: int, *, cores: float) -> float:
         plan = make_plan(run, nodes=max(gpus // 8, 1), ranks=gpus)

@@ -1,0 +1,55 @@
+"""ReXNet-1.0 on CIFAR-10, in four steps from the known recipe to ours. No torch.
+
+Each step changes what its name says and nothing else, so that docs/evidence.md can tell what it is worth. All
+have the learning rate that suits the first one best; their epochs take the same time on the same machine.
+"""
+
+from dataclasses import replace
+
+from launch.config import Run
+from launch.engine.config import Ema, Optim
+from pipeline.config import Augmentation, Evaluation
+
+PLAIN = Run(
+    recipe="cifar10-plain",
+    epochs=4.7,
+    batch=64,
+    micro_batch=64,
+    dropout=0.0,
+    optim=Optim(
+        lr=0.1,
+        schedule="step",
+        nesterov=False,
+        weight_decay=1e-4,
+        decay_on="all",
+        warmup=0.0,
+        label_smoothing=0.0,
+    ),
+    ema=Ema(half_life=0.0),
+    augmentation=Augmentation(image_size=48, scale_min=0.08),
+    evaluation=Evaluation(crop_ratio=1.0),
+)
+"""The recipe of the known 90-epoch attempt (https://github.com/yakhyo/ReXNet), short and at 48 pixels."""
+
+COSINE = replace(
+    PLAIN,
+    recipe="cifar10-cosine",
+    optim=replace(
+        PLAIN.optim, schedule="cosine", nesterov=True, warmup=0.2, label_smoothing=0.1, decay_on="weights"
+    ),
+)
+"""With cosine, warmup, Nesterov's momentum, label smoothing, and no decay on norms and biases."""
+
+CROP = replace(COSINE, recipe="cifar10-crop", augmentation=replace(COSINE.augmentation, scale_min=0.7))
+"""With augmentation for so short a run: milder crops, as our ImageNet recipes of small networks have."""
+
+CIFAR10 = replace(
+    CROP,
+    recipe="cifar10",
+    epochs=6.0,
+    ema=Ema(half_life=0.15),
+    augmentation=replace(CROP.augmentation, start_size=32, size_step=8, full_size_from=0.6),
+)
+"""With images that grow from 32 to 48 pixels, which leaves time for more of them, and averaged weights."""
+
+LADDER = (PLAIN, COSINE, CROP, CIFAR10)

@@ -1,0 +1,71 @@
+"""The end of a run: the final weights evaluated, and what the run leaves behind."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from launch.engine.loop import Loop
+from launch.engine.metrics import Predictions, Score
+from launch.engine.ports import Tracker
+from launch.folder import RunFolder
+from launch.hold import Hold
+from launch.session import Session
+from rexnet.weights import save_weights
+
+
+def finish(session: Session, loop: Loop, folder: RunFolder, tracker: Tracker, *, hold: Hold) -> str:
+    """Scores the final weights and writes the results; returns them as one line.
+
+    Raises:
+        Interrupted: a rank was asked to stop; nothing is written then.
+    """
+    state, stop, averaged = loop.state, loop.stop, session.run.ema.half_life > 0
+    held, size = session.data.held, session.run.test_size
+    beside: list[tuple[Score, str, str]] = []
+    if held is not None:
+        if averaged:
+            beside.append((session.score(state.model, stop=stop, index=held)[0], "model", "held-out"))
+        beside.append((session.score(state.average.model, stop=stop, index=held)[0], "ema", "held-out"))
+    if size is not None:
+        score, _ = session.score(state.average.model, stop=stop, image_size=size)
+        beside.append((score, "ema", f"eval-{size}"))
+    if averaged:
+        beside.append((session.score(state.model, stop=stop)[0], "model", "eval"))
+    score, predictions = session.score(state.average.model, stop=stop, keep=True)
+    for found, weights, group in (*beside, (score, "ema", "eval")):
+        loop.write_score(found, weights=weights, group=group, final=1)
+    line = result_line(session, score, averaged=averaged)
+    if session.world.place.first:
+        assert predictions is not None
+        hold.check()
+        _write_predictions(predictions, folder.path / "predictions.npz", classes=session.data.val.classes)
+        save_weights(state.average.model, folder.path / "model.safetensors", variant=session.run.variant)
+        tracker.write(loop.event("end", result=line))
+    return line
+
+
+def result_line(session: Session, score: Score, *, averaged: bool = True) -> str:
+    """Returns the headline: the final accuracies, beside the official ones where there are any."""
+    weights = "final EMA weights" if averaged else "final weights"
+    line = f"Acc@1 {score.acc1:.2f} %  Acc@5 {score.acc5:.2f} %  over {score.images} images, {weights}"
+    references = session.references()
+    if not references:
+        return line
+    acc1, acc5 = references["official/acc1"], references["official/acc5"]
+    return f"{line};  official {acc1:.2f} / {acc5:.2f} %, gap {score.acc1 - acc1:+.2f}"
+
+
+def _write_predictions(predictions: Predictions, path: Path, *, classes: Sequence[str]) -> None:
+    fresh = path.with_name(path.name + ".tmp.npz")
+    np.savez_compressed(
+        fresh,
+        ids=predictions.ids,
+        labels=predictions.labels,
+        top5=predictions.top5,
+        probabilities=predictions.probabilities,
+        classes=np.array(classes),  # names: label i is classes[i]
+    )
+    fresh.replace(path)
