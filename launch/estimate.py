@@ -61,8 +61,8 @@ def memory_line(run: Run, plan: Plan, *, classes: int) -> str:
     full, half = found.total(half=False), found.total(half=True)
     return (
         f"{full:.1f} GiB per process in fp32, {half:.1f} GiB in fp16 or bf16, not measured: the state "
-        f"takes {found.state:.2f}, {DALI_GIB:g} are set aside for DALI's pools and {CUDA_GIB:g} for CUDA, and "
-        "what the forward pass keeps takes the rest"
+        f"takes {found.state:.2f}, {DALI_GIB:g} are set aside for DALI's pools, {CUDA_GIB:g} for CUDA, "
+        "and what the forward pass keeps takes the rest"
     )
 
 

@@ -38,9 +38,9 @@ _SHAPES = {
     ("step", 90): (0.66, 0.75, 0.94, 1.0),
 }
 _SHAPE_SOURCE = (
-    "the middle of the range times {}: our assumption of how a {} schedule of {:g} epochs rises, since no published "
-    "log of a network of this size was found; one figure near it: EfficientNet-B0 has 73.85 at epoch 100 of 400 "
-    "(https://github.com/huggingface/pytorch-image-models/issues/28)"
+    "the middle of the range times {}: our assumption of how a {} schedule of {:g} epochs rises, since no "
+    "published log of a network of this size was found; one figure near it: EfficientNet-B0 has 73.85 at "
+    "epoch 100 of 400 (https://github.com/huggingface/pytorch-image-models/issues/28)"
 )
 
 
