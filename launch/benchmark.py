@@ -1,4 +1,4 @@
-"""Speed of this machine, part by part, beside others, and of V100s on paper.
+"""launch/benchmark.py MODE RECIPE [FLAGS]: the speed of this machine, part by part, and of V100s on paper.
 
 python launch/benchmark.py input RECIPE --data DIR    # the input alone: each augmentation, folder and packed
 python launch/benchmark.py model RECIPE               # the step alone: each layout and precision, its parts
@@ -29,23 +29,23 @@ def main(argv: list[str]) -> int:
 
 def work(argv: list[str], attempt: Attempt) -> None:
     """Does what the arguments ask for."""
-    if argv[:1] in ([], ["-h"], ["--help"]):
-        print((__doc__ or "").strip())
+    if argv[:1] in (["-h"], ["--help"]):
+        print(f"usage: {__doc__}")
         return
-    if argv[0] not in _MODES:
+    if not argv or argv[0] not in _MODES:
         raise UsageError(f"what to do comes first: launch/benchmark.py {' | '.join(_MODES)} RECIPE ...")
     mode, flags = argv[0], argv[1:]
     run, program = take_run(flags), f"launch/benchmark.py {mode}"
     if mode == "plan":
-        from launch.timing.on_paper import OnPaper, plan_on_paper
+        from launch.benchmarking.on_paper import OnPaper, plan_on_paper
 
         if wanted := read_arguments(OnPaper, flags, program=program, default=OnPaper(run=run)):
             print(plan_on_paper(wanted))
         return
-    from launch.timing.asked import Asked
+    from launch.benchmarking.asked import Asked
 
     if asked := read_arguments(Asked, flags, program=program, default=Asked(run=run)):
-        from launch.timing.modes import measure
+        from launch.benchmarking.modes import measure
 
         measure(mode, asked, attempt)
 

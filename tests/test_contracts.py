@@ -18,7 +18,10 @@ MAY_IMPORT = {
 }
 """Folder: what it may import besides the standard library."""
 
-ROOMS = sorted({path.parent.name for path in REPOSITORY.glob("launch/*/__init__.py")} - {"engine"})
+COMPOSING = "benchmarking"
+"""The folder of launch that puts the others together, as the modules beside it do, for one entry point."""
+
+ROOMS = sorted({path.parent.name for path in REPOSITORY.glob("launch/*/__init__.py")} - {"engine", COMPOSING})
 """Folders of launch that may import engine, pipeline and rexnet, but not each other or the rest of launch."""
 
 LIGHT = (*PACKAGES, "launch.cli", "launch.config", "launch.recipes", "launch.engine.config")
@@ -76,6 +79,15 @@ def test_rooms_do_not_know_each_other(room: str) -> None:
         for file, names in strangers(f"launch/{room}", allowed).items()
     }
     assert {file: names for file, names in inside.items() if names} == {}
+
+
+def test_what_composes_is_for_its_entry_point_alone() -> None:
+    users = {
+        str(file.relative_to(REPOSITORY))
+        for file in modules("launch")
+        if any(name.startswith(f"launch.{COMPOSING}") for name in imported(file))
+    }
+    assert {user for user in users if not user.startswith(f"launch/{COMPOSING}/")} == {"launch/benchmark.py"}
 
 
 @pytest.mark.parametrize("module", LIGHT)

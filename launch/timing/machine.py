@@ -10,11 +10,9 @@ from pathlib import Path
 
 import torch
 
-from launch.facts import installed_versions
 
-
-def describe_machine() -> dict[str, str | int | float | dict[str, str]]:
-    """Returns processor, cores, memory, GPUs and versions, and the day. No names of hosts or users."""
+def describe_machine(versions: dict[str, str]) -> dict[str, str | int | float | dict[str, str]]:
+    """Returns processor, cores, memory, GPUs and the day, beside `versions`. No names of hosts or users."""
     info = Path("/proc/cpuinfo")
     model = re.search(r"^model name\s*:\s*(.*)$", info.read_text(), re.MULTILINE) if info.exists() else None
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
@@ -24,7 +22,7 @@ def describe_machine() -> dict[str, str | int | float | dict[str, str]]:
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         "gpus": ", ".join(gpus) or "none",
         "python": platform.python_version(),
-        "versions": installed_versions(),
+        "versions": versions,
         "date": date.today().isoformat(),
     }
 

@@ -1,15 +1,16 @@
 """launch/benchmark.py plan: what it says, of what, and what it refuses."""
 
 import json
+import sys
 from functools import partial
 
 import pytest
 
 from launch.benchmark import main
+from launch.benchmarking.forecast import Site, exchange_seconds, forecast, requeues
+from launch.benchmarking.on_paper import seconds_of
 from launch.plan import make_plan
 from launch.recipes import RECIPES
-from launch.timing.forecast import Site, exchange_seconds, forecast, requeues
-from launch.timing.on_paper import seconds_of
 from launch.timing.work import StepWork, Work
 
 IMAGENET = {"images": 1_281_167, "val_images": 50_000, "classes": 1000}
@@ -18,13 +19,14 @@ IMAGENET = {"images": 1_281_167, "val_images": 50_000, "classes": 1000}
 @pytest.fixture(autouse=True)
 def counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """ReXNet-1.0's work as `count_work` finds it, without counting it each time."""
+    monkeypatch.setattr(sys, "argv", ["launch/benchmark.py"])
     work = StepWork(
         per_image=Work(flops=2.37e9, convolved=25.0e6, depthwise=20.36e6, moved=117.2e6),
         per_step=Work(convolved=14.4e6, kernels=800),
         forward=Work(flops=0.79e9, convolved=8.3e6, depthwise=6.8e6, moved=41.6e6),
         parameters=4_932_928,
     )
-    monkeypatch.setattr("launch.timing.forecast.count_work", lambda *_, **__: work)
+    monkeypatch.setattr("launch.benchmarking.forecast.count_work", lambda *_, **__: work)
 
 
 def lines(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, str]:

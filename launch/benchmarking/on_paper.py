@@ -7,9 +7,9 @@ import json
 import re
 from dataclasses import dataclass, replace
 
+from launch.benchmarking.forecast import Forecast, Site, forecast
 from launch.config import Run
 from launch.plan import Plan, make_plan
-from launch.timing.forecast import Forecast, Site, forecast
 
 _IMAGENET = {"images": 1_281_167, "val_images": 50_000, "classes": 1000}
 _SECONDS = {"": 60, "s": 1, "m": 60, "h": 3600, "d": 86400}

@@ -8,17 +8,17 @@ from dataclasses import replace
 import torch
 
 from launch.attempt import Attempt, Missed
+from launch.benchmarking.asked import Asked, report
+from launch.benchmarking.feeding import feeding_ways
+from launch.benchmarking.peer import Peer, peer_ways
+from launch.benchmarking.scaling import scaling_ways
+from launch.benchmarking.starting import starting_ways
+from launch.benchmarking.stepping import stepping_ways
+from launch.benchmarking.whole import train_some
 from launch.engine.distributed import find_place
 from launch.opening import Say, open_session, open_terminal
-from launch.timing.asked import Asked, report
-from launch.timing.feeding import feeding_ways
-from launch.timing.peer import Peer, peer_ways
 from launch.timing.promises import broken
 from launch.timing.rounds import Figures, take_turns
-from launch.timing.scaling import scaling_ways
-from launch.timing.starting import starting_ways
-from launch.timing.stepping import stepping_ways
-from launch.timing.whole import train_some
 from pipeline.index import open_index
 from pipeline.synthetic import demo_folder
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from launch.config import Run
+from launch.facts import installed_versions
 from launch.folder import write_json
 from launch.timing.machine import describe_machine, machine_line
 from launch.timing.rounds import Measured, plain, table
@@ -47,7 +48,7 @@ class Asked:
 
 def report(mode: str, asked: Asked, measured: Measured, *, threads: int) -> str:
     """Writes the figures as JSON and returns them as a table with the machine below it."""
-    machine = describe_machine()
+    machine = describe_machine(installed_versions())
     run = asked.run
     what = {
         "mode": mode,

@@ -9,10 +9,10 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from launch.benchmarking.starting import as_flags
 from launch.config import Run
 from launch.timing.program import Watched
 from launch.timing.rounds import Figures
-from launch.timing.starting import as_flags
 
 _BENCHMARK = Path(__file__).resolve().parents[1] / "benchmark.py"
 

@@ -14,9 +14,9 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from launch.benchmarking.starting import QUIET, TRAIN, train_lines
 from launch.timing.program import Watched
 from launch.timing.rounds import Figures
-from launch.timing.starting import QUIET, TRAIN, train_lines
 
 FROM, TO = 20, 200
 """Optimizer steps between which is timed."""
