@@ -34,7 +34,7 @@ class Attempt:
         folder: the run's folder once it is known.
         step: the last step trained.
         silent: nothing was attempted, so nothing is recorded.
-        barred: the folder is another process's: nothing is written into it.
+        barred: nothing is written into the folder: it is another process's, or no run is trained.
         hosts: machines whose processes went missing.
         began: Unix seconds.
         stop: whether this process has been told to stop.

@@ -24,7 +24,7 @@ _MODES = ("input", "model", "train", "scale", "startup", "plan")
 
 def main(argv: list[str]) -> int:
     """Returns the exit code."""
-    return carry_out(lambda attempt: work(argv, attempt), attempt=Attempt(silent=True))
+    return carry_out(lambda attempt: work(argv, attempt), attempt=Attempt(silent=True, barred=True))
 
 
 def work(argv: list[str], attempt: Attempt) -> None:
