@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from launch.claim import slurm_job
 from launch.config import identity_fields, to_plain
 from launch.engine.optimizer import describe_optimizer
 from launch.recipe import expected_curve
@@ -66,6 +67,7 @@ def run_facts(
         "started": earlier["started"]
         if earlier
         else datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "begun_by": earlier.get("begun_by") if earlier else slurm_job(),
         "restarts": earlier["restarts"] + 1 if earlier else 0,
     }
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from launch.claim import slurm_job
 from launch.config import Run, identity_fields
 from launch.engine.identity import differences
 
@@ -47,6 +48,12 @@ class RunFolder:
                 f"{self.record} is damaged ({error}); remove it and start again with as many GPUs: "
                 "the checkpoint beside it holds what a resume needs"
             ) from None
+
+    def begun_by_earlier_attempt(self) -> bool:
+        """Whether this very Slurm job began the run, before it was queued again: then --fresh is done."""
+        begun, ours = (self.facts() or {}).get("begun_by") or {}, slurm_job()
+        same = ours["job"] is not None and begun.get("job") == ours["job"]
+        return same and begun.get("attempt") != ours["attempt"]
 
     def write_facts(self, facts: Mapping[str, Any]) -> None:
         """Writes run.json, atomically."""

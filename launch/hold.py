@@ -17,25 +17,21 @@ from launch.opening import Say
 
 
 class Hold:
-    """Taken once the folder is known, given up at the end. On other ranks it is never taken and does nothing.
+    """Taken once the folder is known, given up at the end. Other ranks never take it: it does nothing."""
 
-    Args:
-        fresh: an earlier run in the folder is moved aside.
-    """
-
-    def __init__(self, attempt: Attempt, *, fresh: bool = False, say: Say):
-        self.attempt, self.fresh, self.say = attempt, fresh, say
+    def __init__(self, attempt: Attempt, *, say: Say):
+        self.attempt, self.say = attempt, say
         self.claim: Claim | None = None
         self.writer: Writer | None = None
 
-    def take(self, folder: RunFolder, run: Run, key: str) -> None:
-        """Claims the folder for the run and starts the writer.
+    def take(self, folder: RunFolder, run: Run, key: str, fresh: bool) -> None:
+        """Claims the folder for the run and starts the writer; if `fresh`, moves an earlier run aside.
 
         Raises:
             ValueError: another process holds the folder, or it holds another run.
         """
         try:
-            if self.fresh and folder.path.exists():
+            if fresh and folder.path.exists():
                 Claim(folder.path).close()
                 self.say(f"The earlier run is now in {folder.move_aside()}")
             folder.check_same_run(run, identity=key)

@@ -90,14 +90,15 @@ def open_session(
     say: Say,
     suffix: str = "",
     fresh: bool = False,
-    claim: Callable[[RunFolder, Run, str], None] = lambda folder, run, identity: None,
+    claim: Callable[[RunFolder, Run, str, bool], None] = lambda *_: None,
 ) -> tuple[Session, RunFolder]:
     """Opens data and run folder and joins the process group; all that a user can mend is found before that.
 
     Args:
         suffix: ends the folder's name, for what is not the run itself.
-        fresh: whatever the folder holds is not to be taken up.
-        claim: called on rank 0 with the folder, the run and its identity, before anybody is waited for.
+        fresh: whatever the folder holds is not to be taken up, unless this job itself has begun it.
+        claim: called on rank 0 with the folder, the run, its identity and what `fresh` comes to, before
+            anybody is waited for.
 
     Raises:
         ValueError, FileNotFoundError: of the data, or the batch does not fit the world.
@@ -115,13 +116,14 @@ def open_session(
     path = run_folder(run, identity=key)
     folder = RunFolder(path.with_name(path.name + suffix))
     attempt.folder = folder.path
+    fresh = fresh and not folder.begun_by_earlier_attempt()
     facts = None if fresh else folder.facts()
     if facts is not None and facts["identity"] != key:
         facts = None
     resolved = run if facts is None else as_before(run, facts, device=device.type)
     plan = make_plan(resolved, nodes=place.nodes, ranks=place.world_size)
     if place.first:
-        claim(folder, run, key)
+        claim(folder, run, key, fresh)
     tried = try_decoding(resolved.feeding, place)
     timeout = timedelta(minutes=run.keeping.timeout)
     world = join(place, timeout=timeout, recorder=folder.path / "nccl")

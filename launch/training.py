@@ -39,7 +39,7 @@ def train(command: Command, attempt: Attempt) -> None:
         Fault: the run cannot go on, or its last state cannot be saved.
     """
     terminal, say = open_terminal(find_place())
-    with closing(Hold(attempt, fresh=command.fresh, say=say)) as hold:
+    with closing(Hold(attempt, say=say)) as hold:
         session, folder = open_session(command.run, attempt, say=say, fresh=command.fresh, claim=hold.take)
         session.world.wait()
         state, checkpoints = _resume(session, folder, say=say)

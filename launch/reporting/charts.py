@@ -85,7 +85,9 @@ def _accuracy(runs: Sequence[RunFiles], title: str, metric: str) -> Chart:
     name, reference = f"eval/{metric}", levels(runs, metric)
     if len(runs) == 1:
         train = Line(name="training", points=_points(runs[0], f"train/{metric}"), style="soft")
-        lines = [train, *_of_weights(runs[0], name)]
+        lines = [train, *_of_weights(runs[0], name), *_held_out(runs[0], f"held-out/{metric}")]
+        if metric == "acc1" and (expected := runs[0].facts.get("expected")):
+            lines.append(Line(name="expected", points=_pairs(expected["points"]), style="expected"))
     else:
         lines = _overlaid(runs, lambda run: _of(headline_evaluations(run), name))
     return Chart(
@@ -133,6 +135,16 @@ def _of_weights(run: RunFiles, metric: str) -> list[Line]:
         )
         for i, weights in enumerate(found)
     ]
+
+
+def _held_out(run: RunFiles, metric: str) -> list[Line]:
+    """The images that were kept back from training, of the average where there is one."""
+    points = _of((r for r in run.of_kind("eval") if r.get("weights", "ema") == "ema"), metric)
+    return [Line(name="held-out images", points=points, style="s4")] if points else []
+
+
+def _pairs(points: Iterable[Sequence[float]]) -> Points:
+    return [(float(epoch), float(value)) for epoch, value in points]
 
 
 def _measured(runs: Sequence[RunFiles], metric: str) -> Chart:

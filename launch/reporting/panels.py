@@ -6,8 +6,8 @@ from typing import Any
 LINES: dict[str, tuple[tuple[str, Sequence[str], tuple[float | None, float | None]], ...]] = {
     "Accuracy": (
         (
-            "Acc@1: ours, official, earlier attempt (%)",
-            ["eval/acc1", "official/acc1", "earlier/acc1"],
+            "Acc@1: ours, expected, official, earlier attempt (%)",
+            ["eval/acc1", "expected/acc1", "official/acc1", "earlier/acc1"],
             (None, None),
         ),
         ("Acc@5: ours, official (%)", ["eval/acc5", "official/acc5"], (None, None)),
@@ -48,7 +48,7 @@ LINES: dict[str, tuple[tuple[str, Sequence[str], tuple[float | None, float | Non
 }
 """Title, metrics and range of every line plot."""
 
-BY_EPOCH = ("eval/", "official/", "earlier/", "gap/", "train/", "health/ema_distance")
+BY_EPOCH = ("eval/", "expected/", "official/", "earlier/", "gap/", "train/", "health/ema_distance")
 """What is drawn over epochs; the rest is drawn over images_seen."""
 
 COLUMNS = (

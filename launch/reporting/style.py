@@ -49,7 +49,7 @@ nav + main > section:first-child { margin-top: 12px }
 figcaption .key { margin: 0 0 0 14px; font-weight: 400; font-size: 13px; color: var(--soft) }
 .s0 { --k: var(--s0) } .s1 { --k: var(--s1) } .s2 { --k: var(--s2) } .s3 { --k: var(--s3) }
 .s4 { --k: var(--s4) } .s5 { --k: var(--s5) } .s6 { --k: var(--s6) } .s7 { --k: var(--s7) }
-.soft { --k: var(--thin) } .official { --k: var(--official) } .earlier { --k: var(--earlier) }
+.soft { --k: var(--thin) } .official { --k: var(--official) } .earlier, .expected { --k: var(--earlier) }
 svg { display: block; width: 100%; height: auto; overflow: visible }
 svg text { fill: var(--soft); font-size: 12px; paint-order: stroke; stroke: var(--page); stroke-width: 3px;
   stroke-linejoin: round }
@@ -58,6 +58,7 @@ svg .rule { stroke: var(--grid) } svg .base { stroke: var(--base) }
 svg polyline { fill: none; stroke: var(--k); stroke-width: 1.8; stroke-linejoin: round;
   stroke-linecap: round }
 svg polyline.soft { stroke-width: 1.2 }
+svg polyline.expected { stroke-dasharray: 2 3 }
 svg circle { fill: var(--k); stroke: var(--page); stroke-width: 1 }
 svg .whisker { stroke: var(--k); stroke-width: 2; stroke-linecap: round }
 svg line.official, svg line.earlier { stroke: var(--k); stroke-width: 1.3; stroke-dasharray: 5 4 }

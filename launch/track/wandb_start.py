@@ -17,6 +17,10 @@ _TEST = 4.0  # seconds that the connection test may take
 _OVERRUN = 10.0  # wandb takes up to so much longer than it is given: wandb/sdk/mailbox
 
 
+BESIDE = ("official/", "earlier/", "expected/", "gap/")
+"""Groups of metrics that tell what the validation accuracy is held against."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Start:
     """Starts a run's W&B run.
@@ -108,7 +112,7 @@ class Start:
         )
         for axis in ("epoch", "images_seen"):
             run.define_metric(axis, hidden=True)
-        for group in ("train/*", "eval/*", "eval-model/*", "official/*", "earlier/*", "gap/*"):
+        for group in ("train/*", "eval/*", "eval-*", "held-out/*", *(f"{name}*" for name in BESIDE)):
             run.define_metric(group, step_metric="epoch")
         for group in ("speed/*", "health/*", "cost/*"):
             run.define_metric(group, step_metric="images_seen")

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from launch.engine.ports import Record
+from launch.track.expectations import expected_at
 from launch.track.summary import Summary
-from launch.track.wandb_start import Start, sync_command, teardown
+from launch.track.wandb_start import BESIDE, Start, sync_command, teardown
 
 CLOCK = ("kind", "time", "weights", "event", "final")
 
@@ -65,6 +66,7 @@ class WeightsAndBiases:
         self._start = Start(
             folder=self._folder, facts=facts, say=say, online_wait=online_wait, finish_wait=finish_wait
         )
+        self._expected = (facts.get("expected") or {}).get("points", [])
         self._summary = Summary()
         for record in earlier:
             self._summary.add(record)
@@ -173,8 +175,10 @@ class WeightsAndBiases:
             return
         # The final weights are evaluated beside their average; only the average's is the run's curve.
         row = {k: v for k, v in record.items() if k not in CLOCK}
+        if "eval/acc1" in record and (expected := expected_at(self._expected, float(record["epoch"]))):
+            row["expected/acc1"] = expected
         if record.get("weights") == "model" and self._summary.averaged:
-            kept = {k: v for k, v in row.items() if not k.startswith(("official/", "earlier/", "gap/"))}
+            kept = {k: v for k, v in row.items() if not k.startswith(BESIDE)}
             row = {k.replace("eval/", "eval-model/"): v for k, v in kept.items()}
         run.log(row)
         if record["kind"] == "eval":

@@ -181,6 +181,20 @@ class TestOneRun:
         assert page.count("line", "mark") == 5  # where it was resumed; not on the size that it was asked for
         assert page.count("line", "whisker") == 1
 
+    def test_what_is_expected_and_held_out_images_are_drawn_beside(self, tmp_path: Path) -> None:
+        folder = make_run(tmp_path / "run")
+        record = json.loads((folder / "run.json").read_text())
+        record["expected"] = {"points": [[1, 40.0], [2.5, 50.0], [5, 60.0], [10, 75.0]]}
+        (folder / "run.json").write_text(json.dumps(record))
+        clock = {"step": 30, "epoch": 3.0, "images_seen": 1920, "kind": "eval", "time": 1e9 + 30}
+        lines = (folder / "metrics.jsonl").read_text().splitlines()[:-1]  # the last one is cut off
+        lines += [json.dumps({**clock, "weights": "ema", "held-out/acc1": acc1}) for acc1 in (44.0, 45.0)]
+        (folder / "metrics.jsonl").write_text("\n".join(lines) + "\n")
+        page = Page(render([run_files.read(folder)]))
+        (drawn,) = (a["points"] for tag, a in page.tags if tag == "polyline" and a["class"] == "expected")
+        assert len(str(drawn).split()) == 4
+        assert "expected" in page.shown and "held-out images" in page.shown
+
     def test_whatever_a_run_measures_of_speed_and_health_is_shown(self, tmp_path: Path) -> None:
         folder = make_run(
             tmp_path / "run", health_restarts=1, cost_gpu_memory_gib=11.625, speed_step_ms_p50=120.0

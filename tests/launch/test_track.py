@@ -301,6 +301,7 @@ FACTS: dict[str, Any] = {
     "run": {"seed": 7, "optim": {"lr": 0.5}},
     "data": {"name": "imagenet-1k", "classes": 1000},
     "official": {"acc1": 77.9, "acc5": 93.9},
+    "expected": {"points": [[1.0, 60.0], [3.0, 70.0]]},
     "wandb": {"id": "abcd1234", "url": None, "mode": None},
 }
 
@@ -515,6 +516,7 @@ class TestWeightsAndBiases:
         assert server.ids == {"abcd1234"}
         assert [row["step"] for row in server.history] == [1, 10, 20]
         assert [row.get("official/acc1") for row in server.history] == [None, 77.9, 77.9]
+        assert [row.get("expected/acc1") for row in server.history] == [None, 60.0, 65.0]
         assert b"planted-secret" not in server.received
 
     @pytest.mark.slow

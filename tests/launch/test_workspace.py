@@ -30,8 +30,8 @@ def drawn() -> dict[str, dict[str, Any]]:
 
 def test_every_accuracy_has_the_official_one_beside_it() -> None:
     found = drawn()
-    lines = ["eval/acc1", "official/acc1", "earlier/acc1"]
-    assert found["Acc@1: ours, official, earlier attempt (%)"]["metrics"] == lines
+    lines = ["eval/acc1", "expected/acc1", "official/acc1", "earlier/acc1"]
+    assert found["Acc@1: ours, expected, official, earlier attempt (%)"]["metrics"] == lines
     assert found["Acc@5: ours, official (%)"]["metrics"] == ["eval/acc5", "official/acc5"]
     assert found["Images per second, in all"]["xAxis"] == "images_seen"
     assert found["Loss"]["xAxis"] == "epoch"
