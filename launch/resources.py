@@ -91,8 +91,11 @@ def find_resources(
 
 
 def read_script(scripts: Path, recipe: str) -> dict[str, str | bool]:
-    """Returns the #SBATCH lines of a recipe's script, or those of rexnet_1.0's where it has none."""
-    script = scripts / f"{recipe}.sh"
+    """Returns the #SBATCH lines of a recipe's script, or those of rexnet_1.0's where it has none.
+
+    rexnet_2.0-400 and -plain have that of rexnet_2.0.
+    """
+    script = scripts / f"{recipe.partition('-')[0]}.sh"
     if not script.is_file():
         script = scripts / f"{_FALLBACK}.sh"
     lines = re.findall(r"^#SBATCH --([a-z-]+)(?:=(\S+))?$", script.read_text(), flags=re.MULTILINE)

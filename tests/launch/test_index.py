@@ -333,7 +333,7 @@ from pathlib import Path
 import pipeline.scan
 def slow(path):
     Path(sys.argv[2]).touch()
-    time.sleep(0.2)
+    time.sleep(1)
 pipeline.scan.read_header = slow
 from launch.index import main
 sys.exit(main(sys.argv[1:2]))
@@ -358,7 +358,7 @@ def test_ctrl_c_leaves_nothing(data: Path, tmp_path: Path) -> None:
     finally:
         run.kill()
     assert (run.returncode, out, err) == (130, "", "index.py: interrupted\n")
-    assert time.monotonic() - pressed < 1.5  # ten headers of a class would have taken two seconds
+    assert time.monotonic() - pressed < 6  # ten headers of a class would have taken ten seconds
     assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [".lock"]
 
 

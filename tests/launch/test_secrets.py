@@ -36,7 +36,7 @@ def surroundings(home: Path) -> dict[str, str]:
         "AWS_SECRET_ACCESS_KEY": CLOUD,
         "DATABASE_URL": f"postgres://me:{PASSWORD}@host/db",
         "GIT_CONFIG_COUNT": "1",
-        "GIT_CONFIG_KEY_0": "remote.origin.url",
+        "GIT_CONFIG_KEY_0": "remote.planted.url",
         "GIT_CONFIG_VALUE_0": f"https://me:{TOKEN}@example.com/rexnet.git",
     }
 
@@ -44,7 +44,7 @@ def surroundings(home: Path) -> dict[str, str]:
 def test_no_secret_and_no_tag_leaves(data: Path, tmp_path: Path) -> None:
     out, home = tmp_path / "run", tmp_path / "home"
     home.mkdir()
-    remote = ["git", "ls-remote", "--get-url", "origin"]
+    remote = ["git", "ls-remote", "--get-url", "planted"]
     planted = subprocess.run(
         remote, cwd=REPOSITORY, env=environment(**surroundings(home)), capture_output=True
     )

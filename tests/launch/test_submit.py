@@ -38,7 +38,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("recipe", WIDTHS)
 def test_what_nobody_names_is_the_scripts(recipe: str) -> None:
-    lines = re.findall(r"^#SBATCH --(\S+)$", (SCRIPTS / f"{recipe}.sh").read_text(), flags=re.MULTILINE)
+    lines = re.findall(
+        r"^#SBATCH --(\S+)$", (SCRIPTS / f"{recipe.partition('-')[0]}.sh").read_text(), flags=re.MULTILINE
+    )
     resources = find_resources(JobRequest(recipe=recipe), [recipe], scripts=SCRIPTS, environment={})
     told = {f"{name}={value}" if value is not True else name for name, value in resources.options.items()}
     assert told == set(lines)

@@ -17,12 +17,13 @@ from tests.slurm.conftest import REPOSITORY
 NODE = REPOSITORY / "slurm" / "node.sh"
 # Stands in for `python -m torch.distributed.run`: notes its arguments, and has one trainer.
 TORCHRUN = f"""#!{sys.executable}
-import json, os, signal, subprocess, sys, pathlib
+import json, os, signal, subprocess, sys, time, pathlib
 notes = pathlib.Path(os.environ["NOTES"])
 if sys.argv[1] == "trainer":
     signal.signal(signal.SIGUSR1, lambda *_: ((notes / "asked").touch(), sys.exit(0)))
     (notes / "ready").touch()
-    signal.pause()
+    while True:
+        time.sleep(0.02)  # pause() would miss a signal that comes just before it
 (notes / "arguments").write_text(json.dumps([sys.argv[1:], dict(os.environ)]))
 sys.exit(subprocess.run([sys.argv[0], "trainer"]).returncode)
 """

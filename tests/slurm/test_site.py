@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.synthetic import make
 from tests.cluster.cluster import Cluster
 from tests.slurm.conftest import REPOSITORY
 from tests.slurm.test_job import ranks
@@ -15,10 +16,7 @@ from tests.slurm.test_job import ranks
 
 @pytest.fixture
 def images(tmp_path: Path) -> Path:
-    folder = tmp_path / "images"
-    for split in ("train", "val"):
-        (folder / split).mkdir(parents=True)
-    return folder
+    return make(tmp_path / "images", train=20, val=10)
 
 
 def write_site(checkout: Path, **settings: str) -> None:
