@@ -106,6 +106,7 @@ def test_metrics_have_the_names_they_should(trained: tuple[Path, str]) -> None:
     written = {name for record in (*train, *evals) for name in record if "/" in name}
     missing = {f"official/{name}" for name in ("acc1", "acc5")} | {"gap/acc1", "gap/acc5", "earlier/acc1"}
     missing |= {"cost/gpu_memory_gib", "cost/joules", "cost/energy_kwh"}  # this data and machine have none
+    missing |= {"expected/acc1"}  # for W&B alone
     late = {"cost/checkpoint_s", "cost/checkpoint_stall_s"}  # where a checkpoint is written by then
     assert documented().keys() - missing - late <= written <= documented().keys() - missing
     assert [(r["step"], r["weights"]) for r in evals] == [(6, "ema"), (12, "model"), (12, "ema")]
