@@ -17,6 +17,7 @@ if __name__ == "__main__":  # run as a file: put the repository, not launch/, fi
 
 from launch.arguments import UsageError, read_arguments
 from launch.attempt import Attempt, carry_out
+from launch.benchmarking.asked import Asked, OnPaper
 from launch.cli import take_run
 
 _MODES = ("input", "model", "train", "scale", "startup", "plan")
@@ -37,14 +38,11 @@ def work(argv: list[str], attempt: Attempt) -> None:
     mode, flags = argv[0], argv[1:]
     run, program = take_run(flags), f"launch/benchmark.py {mode}"
     if mode == "plan":
-        from launch.benchmarking.on_paper import OnPaper, plan_on_paper
-
         if wanted := read_arguments(OnPaper, flags, program=program, default=OnPaper(run=run)):
-            print(plan_on_paper(wanted))
-        return
-    from launch.benchmarking.asked import Asked
+            from launch.benchmarking.on_paper import plan_on_paper
 
-    if asked := read_arguments(Asked, flags, program=program, default=Asked(run=run)):
+            print(plan_on_paper(wanted))
+    elif asked := read_arguments(Asked, flags, program=program, default=Asked(run=run)):
         from launch.benchmarking.modes import measure
 
         measure(mode, asked, attempt)

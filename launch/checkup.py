@@ -105,7 +105,7 @@ def _gathered(report: Report, world: World) -> list[Report]:
 
 
 def _add_up(run: Run, world: World, reports: Sequence[Report]) -> Finding:
-    from launch.estimate import v100_rate
+    from launch.recipe import v100_rate
 
     if world.place.world_size == 1:
         return all_reduce.alone(gpus=len(reports[0].machine.gpus) if reports[0].machine else 0)
@@ -125,8 +125,8 @@ def _read(run: Run, world: World) -> Finding:
     """Times the images of all processes at the same time, as a training would read them."""
     import torch.distributed as dist
 
-    from launch.estimate import v100_rate
-    from launch.measuring import measure_rates
+    from launch.measuring import FAR, measure_rates
+    from launch.recipe import v100_rate
     from pipeline.index import open_splits
     from pipeline.loader import Share, train_batches
 
@@ -149,7 +149,7 @@ def _read(run: Run, world: World) -> Finding:
         share=share,
         device=world.device,
         image_size=lambda step: run.augmentation.image_size,
-        to_step=10**12,
+        to_step=FAR,
         processes=world.sharing,
     )
     world.wait()

@@ -175,13 +175,6 @@ def _self() -> dict[str, Any]:
         "pid": os.getpid(),
         "started": _started(os.getpid()),
         "machine": _machine(),
-        **slurm_job(),
-    }
-
-
-def slurm_job() -> dict[str, str | None]:
-    """Returns the number of the Slurm job that this process is part of, and how often it had been started."""
-    return {
         "job": os.environ.get("SLURM_JOB_ID"),
         "attempt": os.environ.get("SLURM_RESTART_COUNT", "0"),
     }

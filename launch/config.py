@@ -127,7 +127,9 @@ def from_plain(kind: type, plain: Mapping[str, Any]) -> Any:
 def identity_fields(value: Any) -> Any:
     """Returns what of a configuration makes the run this run, as values that JSON knows."""
     if not dataclasses.is_dataclass(value):
-        return to_plain(value)
+        plain = to_plain(value)
+        whole = isinstance(plain, float) and plain.is_integer()
+        return int(plain) if whole else plain  # 90 and 90.0, which --epochs 90 gives, are one run
     kept = (f for f in dataclasses.fields(value) if not f.metadata.get("operation"))
     fields = {f.name: identity_fields(getattr(value, f.name)) for f in kept}
     return {name: field for name, field in fields.items() if field != {}}

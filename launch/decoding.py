@@ -11,15 +11,13 @@ import torch.distributed as dist
 
 from launch.engine.distributed import Place, find_device
 from launch.engine.ports import MicroBatch
-from launch.measuring import measure_rates
+from launch.measuring import FAR, measure_rates
 from pipeline import graph
 from pipeline.config import Feeding
 from pipeline.probe import Found, find_working
 
 if TYPE_CHECKING:
     from launch.session import Session
-
-_FAR = 10**12  # a step that no measurement reaches
 
 
 def try_decoding(feeding: Feeding, place: Place) -> Found | None:
@@ -119,4 +117,4 @@ def _fastest(session: Session, found: Found, *, say: Callable[[str], None]) -> t
 
 
 def _stream(session: Session, feeding: Feeding, step: int) -> Generator[MicroBatch]:
-    return session.train_batches(from_step=step, to_step=_FAR, feeding=feeding)
+    return session.train_batches(from_step=step, to_step=FAR, feeding=feeding)

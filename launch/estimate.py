@@ -10,14 +10,11 @@ from launch.engine.distributed import find_place
 from launch.footprint import CUDA_GIB, DALI_GIB, footprint
 from launch.opening import open_data, open_terminal
 from launch.plan import Plan, make_plan
-from launch.recipe import B0_IMAGES_PER_S, B0_MACS, Recipe
+from launch.recipe import Recipe, v100_rate
 from launch.recipes import RECIPES
-from pipeline.growing import shares
-from rexnet.published import published
 
 _IMAGENET_IMAGES = 1_281_167
 _IMAGENET_CLASSES = 1000
-_SMALLEST_SCALED = 128  # the published rate is of 224 pixels; small images are bound by launches, not by MACs
 
 
 def dry_run(run: Run) -> None:
@@ -67,22 +64,12 @@ def memory_line(run: Run, plan: Plan, *, classes: int) -> str:
 
 
 def hours_line(run: Run, plan: Plan, *, images: int) -> str:
-    """Returns the hours on V100s, derived from a published figure, and how to measure them."""
+    """Returns the hours on V100s, on paper, and how to measure them."""
     rate = v100_rate(run)
     if rate is None:
         return "measure them with --smoke"
     hours = run.epochs * images / (rate * plan.ranks) / 3600
     return (
-        f"{hours:.1f} on {plan.ranks} V100 at {rate:.0f} images/s each; not measured: derived by MACs from "
-        f"NVIDIA's {B0_IMAGES_PER_S} of EfficientNet-B0 on one V100 (DeepLearningExamples), with perfect "
-        "scaling; --smoke measures"
+        f"{hours:.1f} on {plan.ranks} V100 at {rate:.0f} images/s each; not measured: on paper, with perfect "
+        f"scaling (launch/benchmark.py plan {run.recipe} says more); --smoke measures"
     )
-
-
-def v100_rate(run: Run) -> float | None:
-    """Returns the images per second that one V100 may train, by that figure; None where it says nothing."""
-    figures = published(run.variant)
-    if figures is None or run.augmentation.image_size < _SMALLEST_SCALED:
-        return None
-    pixels = sum(share * (size / 224) ** 2 for size, share in shares(run.augmentation))
-    return B0_IMAGES_PER_S * B0_MACS / (figures.macs * pixels)

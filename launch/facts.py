@@ -15,9 +15,9 @@ from typing import Any
 
 import torch
 
-from launch.claim import slurm_job
 from launch.config import identity_fields, to_plain
 from launch.engine.optimizer import describe_optimizer
+from launch.folder import starter
 from launch.recipe import expected_curve
 from launch.recipes import RECIPES
 from launch.session import Session
@@ -29,7 +29,7 @@ def run_facts(
     session: Session, optimizer: torch.optim.Optimizer, *, earlier: Mapping[str, Any] | None
 ) -> dict[str, Any]:
     """Returns the content of run.json: the earlier one's, one restart later, or a new one."""
-    figures = session.published()
+    figures = session.data.published(session.run.variant)
     train, val = session.data.train, session.data.val
     return {
         "recipe": session.run.recipe,
@@ -67,7 +67,7 @@ def run_facts(
         "started": earlier["started"]
         if earlier
         else datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "begun_by": earlier.get("begun_by") if earlier else slurm_job(),
+        "begun_by": earlier.get("begun_by") if earlier else starter(),
         "restarts": earlier["restarts"] + 1 if earlier else 0,
     }
 

@@ -12,6 +12,7 @@ from launch.engine.metrics import Predictions, Score
 from launch.engine.ports import Tracker
 from launch.folder import RunFolder
 from launch.hold import Hold
+from launch.scoring import score
 from launch.session import Session
 from rexnet.weights import save_weights
 
@@ -27,17 +28,18 @@ def finish(session: Session, loop: Loop, folder: RunFolder, tracker: Tracker, *,
     beside: list[tuple[Score, str, str]] = []
     if held is not None:
         if averaged:
-            beside.append((session.score(state.model, stop=stop, index=held)[0], "model", "held-out"))
-        beside.append((session.score(state.average.model, stop=stop, index=held)[0], "ema", "held-out"))
+            beside.append((score(session, state.model, stop=stop, index=held)[0], "model", "held-out"))
+        beside.append((score(session, state.average.model, stop=stop, index=held)[0], "ema", "held-out"))
     if size is not None:
-        score, _ = session.score(state.average.model, stop=stop, image_size=size)
-        beside.append((score, "ema", f"eval-{size}"))
+        beside.append(
+            (score(session, state.average.model, stop=stop, image_size=size)[0], "ema", f"eval-{size}")
+        )
     if averaged:
-        beside.append((session.score(state.model, stop=stop)[0], "model", "eval"))
-    score, predictions = session.score(state.average.model, stop=stop, keep=True)
-    for found, weights, group in (*beside, (score, "ema", "eval")):
+        beside.append((score(session, state.model, stop=stop)[0], "model", "eval"))
+    final, predictions = score(session, state.average.model, stop=stop, keep=True)
+    for found, weights, group in (*beside, (final, "ema", "eval")):
         loop.write_score(found, weights=weights, group=group, final=1)
-    line = result_line(session, score, averaged=averaged)
+    line = result_line(session, final, averaged=averaged)
     if session.world.place.first:
         assert predictions is not None
         hold.check()
@@ -47,15 +49,15 @@ def finish(session: Session, loop: Loop, folder: RunFolder, tracker: Tracker, *,
     return line
 
 
-def result_line(session: Session, score: Score, *, averaged: bool = True) -> str:
+def result_line(session: Session, final: Score, *, averaged: bool = True) -> str:
     """Returns the headline: the final accuracies, beside the official ones where there are any."""
     weights = "final EMA weights" if averaged else "final weights"
-    line = f"Acc@1 {score.acc1:.2f} %  Acc@5 {score.acc5:.2f} %  over {score.images} images, {weights}"
-    references = session.references()
+    line = f"Acc@1 {final.acc1:.2f} %  Acc@5 {final.acc5:.2f} %  over {final.images} images, {weights}"
+    references = session.data.references(session.run.variant)
     if not references:
         return line
     acc1, acc5 = references["official/acc1"], references["official/acc5"]
-    return f"{line};  official {acc1:.2f} / {acc5:.2f} %, gap {score.acc1 - acc1:+.2f}"
+    return f"{line};  official {acc1:.2f} / {acc5:.2f} %, gap {final.acc1 - acc1:+.2f}"
 
 
 def _write_predictions(predictions: Predictions, path: Path, *, classes: Sequence[str]) -> None:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from launch.claim import slurm_job
 from launch.config import Run, identity_fields
 from launch.engine.identity import differences
 
@@ -50,10 +49,16 @@ class RunFolder:
             ) from None
 
     def begun_by_earlier_attempt(self) -> bool:
-        """Whether this very Slurm job began the run, before it was queued again: then --fresh is done."""
-        begun, ours = (self.facts() or {}).get("begun_by") or {}, slurm_job()
-        same = ours["job"] is not None and begun.get("job") == ours["job"]
-        return same and begun.get("attempt") != ours["attempt"]
+        """Whether the job that started this process began the run, too, and was queued again: then --fresh is
+        done. A damaged run.json tells nothing."""
+        try:
+            begun = (self.facts() or {}).get("begun_by")
+        except ValueError:
+            return False
+        ours = starter()
+        if not begun or ours is None:
+            return False
+        return begun["job"] == ours["job"] and begun["attempt"] != ours["attempt"]
 
     def write_facts(self, facts: Mapping[str, Any]) -> None:
         """Writes run.json, atomically."""
@@ -93,6 +98,15 @@ class RunFolder:
             number += 1
         self.path.rename(aside)
         return aside
+
+
+def starter() -> dict[str, str] | None:
+    """Returns the job whose launcher has started this process, and which attempt this is; None by hand.
+
+    A launcher names a file for the attempt's end: JOB.ATTEMPT.json.
+    """
+    named = os.environ.get("REXNET_ATTEMPT", "").removesuffix(".json").rpartition(".")
+    return {"job": named[0], "attempt": named[2]} if named[0] else None
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

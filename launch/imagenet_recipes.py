@@ -7,8 +7,7 @@ from dataclasses import replace
 
 from launch.config import Run
 from launch.imagenet_bases import AUTHORS, OURS, PLAIN
-from launch.recipe import Expected, Recipe, v100_hours
-from rexnet.published import published
+from launch.recipe import Expected, Recipe, v100_rate
 
 NOT_RUN = "not yet run"
 
@@ -46,8 +45,8 @@ _SHAPE_SOURCE = (
 
 def _recipe(name: str, run: Run, *, low: float, high: float, source: str, argued: str) -> Recipe:
     run = replace(run, recipe=name, variant=name.partition("-")[0])
-    figures = published(run.variant)
-    assert figures is not None
+    rate = v100_rate(run)
+    assert rate is not None
     shape = _SHAPES[run.optim.schedule, int(run.epochs)]
     first, second, third, last = (round((low + high) / 2 * part, 1) for part in shape)
     expected = Expected(
@@ -59,7 +58,7 @@ def _recipe(name: str, run: Run, *, low: float, high: float, source: str, argued
             ", ".join(f"{part:g}" for part in shape), run.optim.schedule, run.epochs
         ),
     )
-    hours = v100_hours(run.epochs, images=expected.images, macs=figures.macs, gpus=8)
+    hours = run.epochs * expected.images / (8 * rate) / 3600
     return Recipe(
         summary=f"ImageNet, {run.epochs:g} epochs; expected {low:g} to {high:g} %, {NOT_RUN}",
         run=run,

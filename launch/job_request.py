@@ -9,10 +9,11 @@ from typing import Annotated, Literal
 
 import tyro
 
-from launch.arguments import UsageError, read_arguments
+from launch.arguments import UsageError, read_arguments, value_of
 from launch.cli import Command, read_command
 
 _PROGRAM = "launch/submit.py"
+_SET_HERE = ("array", "output", "error", "signal", "open-mode", "job-name", "ntasks-per-node")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,10 +89,10 @@ class JobRequest:
         if self.recipe and self.array:
             raise ValueError(f"name {self.recipe} or --array {self.array}, not both")
         for option in self.sbatch:
-            if option.startswith("-") or option.partition("=")[0] in ("array", "output", "error", "signal"):
+            if option.startswith("-") or option.partition("=")[0] in _SET_HERE:
                 raise ValueError(
                     f"--sbatch {option}: wanted an option of sbatch without its dashes, as in mail-type=END, "
-                    "and none of array, output, error and signal, which are set here (see --notice)"
+                    f"and none of {', '.join(_SET_HERE)}, which are set here (see --notice)"
                 )
 
     @property
@@ -157,11 +158,10 @@ def find_trainings(request: JobRequest, flags: Sequence[str]) -> list[Training] 
         UsageError: they cannot be understood, or have no meaning in a job.
     """
     seeds = _words(request.seeds, flag="--seeds", example="0,1,2") if request.seeds else []
-    if seeds and any(flag == "--seed" or flag.startswith("--seed=") for flag in flags):
+    if seeds and value_of("--seed", flags) is not None:
         raise UsageError("name --seeds, or --seed behind --, not both")
-    given = any(flag == "--data" or flag.startswith("--data=") for flag in flags)
-    data = os.environ.get("DATA")
-    common = [*flags, *(["--data", data] if data and not given else [])]
+    data = None if value_of("--data", flags) else os.environ.get("DATA")
+    common = [*flags, *(["--data", data] if data else [])]
     trainings = []
     for recipe in request.recipes:
         for seed in seeds or [None]:

@@ -136,10 +136,8 @@ class NodeTask:
         return ["bash", f"{self.checkout}/slurm/node.sh", self.python, *world, *training, "--quick"]
 
     def _command(self, trial: Trial, training: Sequence[str]) -> list[str]:
-        # What was moved aside at the first start is not to be moved aside at the next.
-        arguments = [word for word in training if word != "--fresh" or not trial.attempt]
         world = (str(len(trial.seat.hosts)), str(self.processes), trial.seat.rendezvous, trial.id)
-        return ["bash", f"{self.checkout}/slurm/node.sh", self.python, *world, *arguments]
+        return ["bash", f"{self.checkout}/slurm/node.sh", self.python, *world, *training]
 
     def _environment(self, seat: Seat) -> dict[str, str]:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("SUBMITIT_")}

@@ -14,6 +14,7 @@ import torch
 
 from launch.attempt import Attempt
 from launch.config import Run, identity
+from launch.data import Data
 from launch.decoding import try_decoding
 from launch.engine.bad_images import most_bad
 from launch.engine.determinism import make_deterministic
@@ -21,7 +22,7 @@ from launch.engine.distributed import Place, find_device, find_place, join
 from launch.engine.optimizer import check_backend
 from launch.folder import RunFolder, run_folder
 from launch.plan import make_plan
-from launch.session import Data, Session
+from launch.session import Session
 from launch.track.terminal import Terminal
 from pipeline import graph
 from pipeline.holding import hold_out

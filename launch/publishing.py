@@ -32,9 +32,9 @@ def publish(folder: Path, *, results: Path = RESULTS, link: str | None = None) -
     Raises:
         ValueError, FileNotFoundError: the run is not fit to be published; the message says why.
     """
-    if link is not None and not re.fullmatch(r"https://[\w.-]+/[\w./~%?&=+-]*", link):
+    if link is not None and not re.fullmatch(r"https://[\w.-]+/[\w./~%+-]*", link):
         raise ValueError(
-            f"link is {link!r}, but must be an address of the kind https://host/path, without a key"
+            f"link is {link!r}, but must be an address of the kind https://host/path, without a query"
         )
     if folder.resolve().name.endswith(("-smoke", "-profile")):
         raise ValueError(f"{folder} is a test of a few steps, not a run; only runs are published")
@@ -60,7 +60,7 @@ def row(run: RunFiles, final: Mapping[str, Any]) -> dict[str, Any]:
         "acc1": round(final["eval/acc1"], 4),
         "acc5": round(final["eval/acc5"], 4),
         "images": final["eval/images"],
-        "weights": "final EMA weights",
+        "weights": f"final {run.called(final['weights'])}",
         "epochs": fields["epochs"],
         "batch": fields["batch"],
         "seed": fields["seed"],

@@ -4,12 +4,18 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from launch.config import Run
+from pipeline.growing import shares
 
 SHARES = (0.1, 0.25, 0.5, 1.0)
 """Of a run's steps: where its expected curve has points."""
 
-B0_IMAGES_PER_S = 1301
-B0_MACS = 390e6
+V100_IMAGES_PER_S = {
+    **{"rexnet_1.0": 1157, "rexnet_1.3": 870, "rexnet_1.5": 770},
+    **{"rexnet_2.0": 573, "rexnet_2.2": 513, "rexnet_3.0": 366},
+}
+"""Of one V100 in fp16, 64 images of 224 pixels at a time: on paper, by launch/timing; docs/performance.md."""
+
+_SMALLEST = 128  # pixels; below, launches bind more than what is launched
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,13 +76,15 @@ class Recipe(NamedTuple):
         return f"{run.batch // run.micro_batch} x {run.micro_batch} = {run.batch}"
 
 
-def v100_hours(epochs: float, *, images: int, macs: float, gpus: int) -> float:
-    """Returns the hours that a training at 224 pixels would take on V100s with perfect scaling.
+def v100_rate(run: Run) -> float | None:
+    """Returns the images per second that one V100 would train, by `V100_IMAGES_PER_S`; None where unknown.
 
-    Derived by multiply-accumulates from the images/s of EfficientNet-B0 with mixed precision on one of them
-    (https://github.com/NVIDIA/DeepLearningExamples, efficientnet/README.md); not measured.
+    Not measured; work grows with the pixels.
     """
-    return epochs * images / (B0_IMAGES_PER_S * B0_MACS / macs * gpus) / 3600
+    rate = V100_IMAGES_PER_S.get(run.variant)
+    if rate is None or run.augmentation.image_size < _SMALLEST:
+        return None
+    return rate / sum(share * (size / 224) ** 2 for size, share in shares(run.augmentation))
 
 
 def expected_curve(recipe: Recipe) -> list[tuple[float, float]]:

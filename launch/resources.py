@@ -66,7 +66,6 @@ def find_resources(
         ValueError: the recipes' scripts differ in what nobody has named, or a number or a time is none.
     """
     named = request.options()
-    named = request.options()
     names = {*read_script(scripts, recipes[0]), "partition", "account", "qos", "constraint", *named} - {
         *_OURS
     }

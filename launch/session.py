@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from launch.config import Run, identity_fields
+from launch.data import Data
 from launch.decoding import choose_decoding
-from launch.engine.agreement import Agreement, interruptible
 from launch.engine.config import LayoutName, Precision
 from launch.engine.course import Course
 from launch.engine.distributed import World
 from launch.engine.layout import Layout, find_layout
 from launch.engine.loop import Loop
-from launch.engine.metrics import Predictions, Score, evaluate
 from launch.engine.optimizer import make_optimizer
 from launch.engine.ports import MicroBatch, Saver, Tracker
 from launch.engine.preemption import StopRequest
@@ -27,33 +25,13 @@ from launch.engine.state import Average, TrainState
 from launch.engine.step import Step, assumed_layout, choose_precision, make_scaler
 from launch.layout import choose_layout
 from launch.plan import Plan
+from launch.scoring import score
 from pipeline.config import Feeding
 from pipeline.growing import image_size
 from pipeline.hashing import draw_seed
-from pipeline.index import Index
-from pipeline.loader import Batch, Share, eval_batches, train_batches
+from pipeline.loader import Batch, Share, train_batches
 from pipeline.probe import Found
 from rexnet.model import create_model
-from rexnet.published import Published, published
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Data:
-    """The splits of a data set, and whether they are ImageNet-1k's."""
-
-    train: Index
-    val: Index
-
-    held: Index | None = None
-    """What of the training images was kept back to choose by."""
-
-    is_imagenet: bool = False
-    """Whether published accuracies may stand beside ours."""
-
-    @property
-    def train_images(self) -> int:
-        """Of the training split, those held out with it."""
-        return len(self.train) + (0 if self.held is None else len(self.held))
 
 
 class Session:
@@ -167,12 +145,12 @@ class Session:
             ema=self.run.ema,
             keeping=self.run.keeping,
             batches=self.train_batches,
-            score=lambda model: self.score(model, stop=stop, index=self.data.held)[0],
+            score=lambda model: score(self, model, stop=stop, index=self.data.held)[0],
             scored="eval" if self.data.held is None else "held-out",
             save=save,
             tracker=tracker,
             stop=stop,
-            references=self.references(),
+            references=self.data.references(self.run.variant),
             restarts=restarts,
             max_bad=self.run.feeding.max_bad,
             max_skipped=self.run.numerics.max_skipped,
@@ -197,67 +175,6 @@ class Session:
             to_step=to_step,
             processes=self.world.sharing,
         )
-
-    def score(
-        self,
-        model: nn.Module,
-        *,
-        stop: StopRequest,
-        index: Index | None = None,
-        image_size: int | None = None,
-        keep: bool = False,
-    ) -> tuple[Score, Predictions | None]:
-        """Evaluates `model` on every validation image, or on those of `index`, at the size of the headline
-        unless told another.
-
-        Raises:
-            Interrupted: a rank was asked to stop.
-        """
-        images, group = len(self.data.val if index is None else index), self.world.host_group
-        most = -(-images // (self.run.evaluation.eval_batch * self.world.place.world_size))
-        return evaluate(
-            model,
-            lambda: interruptible(
-                lambda: self.eval_batches(index=index, image_size=image_size),
-                most=most,
-                agreement=Agreement(stop, group=group),
-                pulse=self.world.pulse,
-            ),
-            images=images,
-            device=self.world.device,
-            group=group,
-            memory_format=self.layout.memory_format,
-            keep=keep,
-            split="val" if index is None else "held-out",
-        )
-
-    def eval_batches(
-        self, *, index: Index | None = None, image_size: int | None = None
-    ) -> Generator[MicroBatch]:
-        """Yields this rank's share of one pass over the validation images, or those of `index`."""
-        place = self.world.place
-        return eval_batches(
-            self.data.val if index is None else index,
-            evaluation=self.run.evaluation,
-            feeding=self.run.feeding,
-            rank=place.rank,
-            world_size=place.world_size,
-            device=self.world.device,
-            image_size=image_size or self.run.eval_size or self.run.augmentation.image_size,
-            processes=self.world.sharing,
-        )
-
-    def published(self) -> Published | None:
-        """Returns the figures that others published; None where the data is not ImageNet-1k."""
-        return published(self.run.variant) if self.data.is_imagenet else None
-
-    def references(self) -> dict[str, float]:
-        """Returns the published accuracies that stand beside ours; none where the data is not ImageNet-1k."""
-        figures = self.published()
-        if figures is None:
-            return {}
-        known = {"official/acc1": figures.acc1, "official/acc5": figures.acc5}
-        return known if figures.earlier_acc1 is None else {**known, "earlier/acc1": figures.earlier_acc1}
 
     def constant_batch(self) -> Batch:
         """Returns a micro-batch of black images of full size, for what depends on shapes alone.

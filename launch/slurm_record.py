@@ -27,18 +27,18 @@ def job_signs(job: str, *, attempt: int) -> list[Sign]:
     if noted[:1].isdigit() and noted >= record.get("StartTime", ""):  # else it is an earlier attempt's
         signs.append("preempted")
     if int(record.get("Restarts", attempt)) > attempt:
-        signs.append("terminated")
-        signs.append("restarted")
+        signs.extend(("terminated", "restarted"))
     elif record.get("JobState", "RUNNING") != "RUNNING":
         signs.append("terminated")
     return signs
 
 
-def exclude(job: str, nodes: Sequence[str]) -> None:
-    """Keeps a job that waits off some nodes, besides those it avoids already."""
-    before = job_record(job).get("ExcNodeList", "(null)")
-    kept = [] if before in ("", "(null)") else [before]
-    subprocess.run(["scontrol", "update", f"JobId={job}", f"ExcNodeList={','.join([*kept, *nodes])}"])
+def exclude(job: str, nodes: Sequence[str]) -> str | None:
+    """Keeps a job that waits off some nodes; returns those it avoided already, None where Slurm refuses."""
+    before = job_record(job).get("ExcNodeList", "").removeprefix("(null)")
+    after = ",".join(filter(None, [before, *nodes]))
+    done = subprocess.run(["scontrol", "update", f"JobId={job}", f"ExcNodeList={after}"])
+    return None if done.returncode else before
 
 
 def _shown(*what: str) -> str:

@@ -21,6 +21,7 @@ from launch.engine.ports import MicroBatch, Record, Tracker
 from launch.engine.state import TrainState
 from launch.engine.writer import Writer
 from launch.opening import Say, open_session, open_terminal
+from launch.scoring import eval_batches
 from launch.session import Session
 from launch.track.terminal import Terminal
 from launch.track.trackers import Silent, Trackers
@@ -124,7 +125,7 @@ def _evaluate_briefly(session: Session, model: nn.Module, *, say: Say) -> None:
     count = min(len(session.data.val), _EVAL_BATCHES * world * size)
 
     def some() -> Iterator[MicroBatch]:
-        return islice(session.eval_batches(), _EVAL_BATCHES)
+        return islice(eval_batches(session), _EVAL_BATCHES)
 
     score, _ = evaluate(
         model,

@@ -101,10 +101,9 @@ def submit_to_slurm(
         srun_args=["--kill-on-bad-exit=1"],
         additional_parameters=further,
     )
-    words = io.StringIO()
     with _environment_of_a_login(resources.options), _folder(tasks[0].checkout):
         try:
-            with redirect_stderr(words):  # submitit prints what sbatch says, and raises it
+            with redirect_stderr(io.StringIO()):  # submitit prints what sbatch says, and raises it
                 jobs = executor.submit_array(list(tasks))
         except FailedJobError as error:
             said = "; ".join(line.removeprefix("sbatch: error: ") for line in str(error).splitlines())

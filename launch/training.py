@@ -47,20 +47,19 @@ def train(command: Command, attempt: Attempt) -> None:
             attempt.step, attempt.message = state.step, result
             say(f"This run is finished: {attempt.message}. {folder.path} holds it; --fresh starts anew")
             return
-        facts = run_facts(session, state.optimizer, earlier=folder.facts())
         save = hold.keeper(checkpoints, state, world=session.world)
-        first = session.world.place.first
-        if first:
+        first, tracker, restarts = session.world.place.first, Silent(), 0
+        if terminal:
+            facts = run_facts(session, state.optimizer, earlier=folder.facts())
             folder.write_facts(facts)
-        tracker = (
-            Tracking(hold, terminal, session, folder, facts=facts, state=state) if terminal else Silent()
-        )
+            restarts = facts["restarts"]
+            tracker = Tracking(hold, terminal, session, folder, facts=facts, state=state)
         loop = session.new_loop(
             session.new_step(state),
             tracker=tracker,
             save=save,
             stop=attempt.stop,
-            restarts=facts["restarts"],
+            restarts=restarts,
         )
         session.world.watch(
             timeout=timedelta(minutes=command.run.keeping.timeout),

@@ -73,7 +73,7 @@ class Trial:
 
     def examine(self, command: Sequence[str], *, folder: str, environment: Mapping[str, str]) -> int:
         """Has the doctor look at the nodes, and returns his exit code."""
-        unlike = {"PROGRAM": "doctor.py", "STAGE": "", "REXNET_ATTEMPT": ""}
+        unlike = {"REXNET_PROGRAM": "doctor.py", "STAGE": "", "REXNET_ATTEMPT": ""}
         self.child = subprocess.Popen(command, cwd=folder, env={**environment, **unlike})
         deadline = time.monotonic() + _DOCTOR
         while not self._ended() and time.monotonic() < deadline:
@@ -156,8 +156,13 @@ class Trial:
                 "from the last checkpoint"
             ) from None
         finally:
-            if self.decision.avoid:  # of a job that runs this could not be changed
-                exclude(self.seat.job, self.decision.avoid)
+            # Of a job that runs, this could not be changed.
+            avoid = self.decision.avoid
+            if avoid and (before := exclude(self.seat.job, avoid)) is not None:
+                self._say(
+                    f"without {', '.join(avoid)} from now on: three attempts failed there. "
+                    f"Undo with: scontrol update JobId={self.seat.job} ExcNodeList={before}"
+                )
 
     def _ended(self) -> bool:
         assert self.child is not None
@@ -167,11 +172,6 @@ class Trial:
         self.decision = decision
         if decision.action == "requeue" or decision.code:
             self._say(f"{'' if decision.action == 'requeue' else 'not '}queued again: {decision.reason}")
-        if decision.avoid:
-            self._say(
-                f"without {', '.join(decision.avoid)} from now on: three attempts failed there. "
-                f"Undo with: scontrol update JobId={self.seat.job} ExcNodeList="
-            )
         if self.history.endings and (sync := sync_command(self.history.endings[-1])):
             self._say(f"W&B, where there is internet: {sync}")
         return decision

@@ -112,7 +112,7 @@ def holds_more(root: Path, classes: Sequence[str], *, than: int) -> bool:
     return False
 
 
-def enumeration(names: list[str]) -> str:
+def enumeration(names: Sequence[str]) -> str:
     """The first five names, for an error message."""
     return ", ".join(names[:_NAMED]) + (f", ... ({len(names)} in all)" if len(names) > _NAMED else "")
 

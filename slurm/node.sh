@@ -1,9 +1,10 @@
 #!/bin/bash
 # One node's part of a run, whoever has started it:
 #   node.sh PYTHON NODES PROCESSES HOST:PORT RUN_ID [arguments of launch/train.py]
-# Starts torchrun with PROCESSES trainers (or what PROGRAM names instead of train.py), inside CONTAINER if that is set, after copying the data to STAGE if that is
-# set. Asked for the node, by any of the signals below, it asks the trainers alone to save and to stop: they then end
-# well, and so does torchrun. A torchrun that is signalled itself ends as failed, however well its workers have ended.
+# Starts torchrun with PROCESSES trainers (or what REXNET_PROGRAM names instead of train.py), inside CONTAINER if that
+# is set, after copying the data to STAGE if that is set. Asked for the node, by any of the signals below, it asks the
+# trainers alone to save and to stop: they then end well, and so does torchrun. A torchrun that is signalled itself ends
+# as failed, however well its workers have ended.
 set -uo pipefail
 
 if (($# < 5)); then
@@ -33,13 +34,20 @@ torchrun=(
     --shutdown-timeout=120
 )
 
-child='' asked='' staging=''
+child='' asked='' staging='' trainers=''
 ask() {
     asked=1
     if [[ $staging ]]; then
         kill "$child"
     elif [[ $child ]]; then
-        cat "/proc/$child/task/"*/children 2>/dev/null | xargs -r kill -USR1
+        local found
+        found=$(cat "/proc/$child/task/"*/children 2>/dev/null)
+        if [[ $found ]]; then
+            trainers=1
+            xargs kill -USR1 <<<"$found"
+        elif [[ ! $trainers ]]; then # there is none yet, and nothing to save
+            kill "$child"
+        fi
     fi
 }
 trap ask USR1 USR2 TERM
@@ -65,7 +73,8 @@ fi
 
 (
     trap '' USR1 USR2 # some clusters signal every process of a step, others its first alone
-    exec "${torchrun[@]}" "$checkout/launch/${PROGRAM:-train.py}" ${arguments[@]+"${arguments[@]}"}
+    exec "${torchrun[@]}" "$checkout/launch/${REXNET_PROGRAM:-train.py}" ${arguments[@]+"${arguments[@]}"}
 ) &
 child=$!
+[[ ! $asked ]] || ask # a signal came before it was known whom to ask
 follow

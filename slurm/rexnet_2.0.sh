@@ -5,7 +5,7 @@
 #SBATCH --ntasks-per-node=1
 #SBATCH --cpus-per-gpu=5
 #SBATCH --mem-per-gpu=24G
-#SBATCH --time=20:00:00
+#SBATCH --time=12:00:00
 #SBATCH --requeue
 #SBATCH --open-mode=append
 #SBATCH --signal=B:USR1@180

@@ -18,13 +18,8 @@ _IMAGENET = (
 )
 _SMALL = ("Run", "Acc@1", "Acc@5", "Seeds", "Minutes", "Machine", "Versions", "Date")
 
-_EXPECTED = {
-    "demo": NOT_RUN,
-    "cifar10": "not yet published",
-    "cifar10-plain": NOT_RUN,
-    "stock": NOT_RUN,
-}
-"""Rows of the second table that stand there without a result, and what they say then."""
+_EXPECTED = ("demo", "cifar10", "cifar10-plain", "stock")
+"""Rows of the second table that stand there without a result, too."""
 
 _NAMES = {"stock": "stock trainer, `cifar10`'s budget"}
 
@@ -52,16 +47,22 @@ def small_table(rows: Sequence[Row]) -> str:
     lines = []
     for name in names:
         found = [_small_line(group) for group in groups if group[0]["recipe"] == name]
-        unrun = _EXPECTED.get(name, NOT_RUN)
-        lines += found or [[_NAMES.get(name, f"`{name}`"), unrun, unrun, *["-"] * 5]]
+        lines += found or [[_NAMES.get(name, f"`{name}`"), NOT_RUN, NOT_RUN, *["-"] * 5]]
     return _table(_SMALL, lines)
 
 
 def _groups(rows: Sequence[Row]) -> list[list[Row]]:
-    """Returns rows together that differ by their seed alone and come from the same machine, by seed."""
+    """Returns rows together that differ by their seed alone: same machine, precision and versions."""
     found: dict[tuple[str, ...], list[Row]] = {}
     for row in sorted(rows, key=lambda row: row["seed"]):
-        found.setdefault((row["recipe"], _beside(row), row["machine"]), []).append(row)
+        key = (
+            row["recipe"],
+            _beside(row),
+            row["machine"],
+            row.get("precision", ""),
+            _versions(row["versions"]),
+        )
+        found.setdefault(key, []).append(row)
     return list(found.values())
 
 

@@ -24,7 +24,14 @@ COMPOSING = "benchmarking"
 ROOMS = sorted({path.parent.name for path in REPOSITORY.glob("launch/*/__init__.py")} - {"engine", COMPOSING})
 """Folders of launch that may import engine, pipeline and rexnet, but not each other or the rest of launch."""
 
-LIGHT = (*PACKAGES, "launch.cli", "launch.config", "launch.recipes", "launch.engine.config")
+LIGHT = (
+    *PACKAGES,
+    "launch.benchmarking.asked",
+    "launch.cli",
+    "launch.config",
+    "launch.recipes",
+    "launch.engine.config",
+)
 """Modules that import nothing slow, so that `--help` is instant."""
 
 

@@ -1,4 +1,4 @@
-"""What a benchmark is asked for, and its result as a table and a file."""
+"""What a benchmark is asked for. No torch."""
 
 from __future__ import annotations
 
@@ -6,10 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from launch.config import Run
-from launch.facts import installed_versions
-from launch.folder import write_json
-from launch.timing.machine import describe_machine, machine_line
-from launch.timing.rounds import Measured, plain, table
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,23 +42,26 @@ class Asked:
     """File for the figures; runs/benchmark-MODE-RECIPE.json when not given."""
 
 
-def report(mode: str, asked: Asked, measured: Measured, *, threads: int) -> str:
-    """Writes the figures as JSON and returns them as a table with the machine below it."""
-    machine = describe_machine(installed_versions())
-    run = asked.run
-    what = {
-        "mode": mode,
-        "recipe": run.recipe,
-        "image_size": run.augmentation.image_size,
-        "batch": run.batch,
-        "micro_batch": run.micro_batch,
-        "threads": threads,
-        "rounds": asked.rounds,
-    }
-    place = asked.json or Path("runs") / f"benchmark-{mode}-{run.recipe}.json"
-    write_json(place, {**what, "measured": plain(measured), "machine": machine})
-    shape = (
-        f"{run.recipe}, {run.augmentation.image_size} pixels, batch {run.batch}, micro-batch "
-        f"{run.micro_batch}, {threads} threads; medians of {asked.rounds} rounds, in brackets least and most"
-    )
-    return f"{table(measured)}\n\n{shape}\n{machine_line(machine)}\n{place}"
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OnPaper:
+    """A recipe on V100s, on paper: hours, requeues, network, storage, and what limits it."""
+
+    run: Run
+
+    gpus: int = 16
+    """V100s in all."""
+
+    gpus_per_node: int = 8
+    """V100s of a machine."""
+
+    wall_time: str = "24h"
+    """Time that an attempt may take: 24h, 90m, 1-12:00:00, or minutes as for Slurm; `none` has no limit."""
+
+    network: float = 25.0
+    """Gb/s of a machine's network card."""
+
+    cores: float = 5.0
+    """CPU cores per GPU."""
+
+    json: bool = False
+    """One JSON object instead of lines."""

@@ -8,9 +8,10 @@ from dataclasses import replace
 import torch
 
 from launch.attempt import Attempt, Missed
-from launch.benchmarking.asked import Asked, report
+from launch.benchmarking.asked import Asked
 from launch.benchmarking.feeding import feeding_ways
 from launch.benchmarking.peer import Peer, peer_ways
+from launch.benchmarking.result import report
 from launch.benchmarking.scaling import scaling_ways
 from launch.benchmarking.starting import starting_ways
 from launch.benchmarking.stepping import stepping_ways
@@ -40,6 +41,9 @@ def measure(mode: str, asked: Asked, attempt: Attempt) -> None:
     if asked.run.data is None:
         say("no --data: the drawn images of the demo are measured")
         asked = replace(asked, run=replace(asked.run, data=demo_folder(say=say)))
+    # Of the full size, which the report names: where images grow, a run's first steps are of smaller ones.
+    full = replace(asked.run, augmentation=replace(asked.run.augmentation, start_size=None))
+    asked = replace(asked, run=full)
     ways = _MODES[mode](asked, attempt, say)
     measured = take_turns(ways, rounds=asked.rounds, say=say)
     if not place.first:
@@ -87,4 +91,3 @@ def _startup(asked: Asked, _: Attempt, _say: Say) -> Ways:
 
 
 _MODES = {"input": _input, "model": _model, "train": _train, "scale": _scale, "startup": _startup}
-MODES = tuple(_MODES)

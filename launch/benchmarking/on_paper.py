@@ -1,43 +1,19 @@
-"""What a run is told to be planned for, and the plan as lines or as JSON."""
+"""A run on V100s, on paper, as lines or as JSON."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from launch.benchmarking.asked import OnPaper
 from launch.benchmarking.forecast import Forecast, Site, forecast
 from launch.config import Run
 from launch.plan import Plan, make_plan
 
 _IMAGENET = {"images": 1_281_167, "val_images": 50_000, "classes": 1000}
 _SECONDS = {"": 60, "s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class OnPaper:
-    """A recipe on V100s, on paper: hours, requeues, network, storage, and what limits it."""
-
-    run: Run
-
-    gpus: int = 16
-    """V100s in all."""
-
-    gpus_per_node: int = 8
-    """V100s of a machine."""
-
-    wall_time: str = "24h"
-    """Time that an attempt may take: 24h, 90m, 1-12:00:00, or minutes as for Slurm; `none` has no limit."""
-
-    network: float = 25.0
-    """Gb/s of a machine's network card."""
-
-    cores: float = 5.0
-    """CPU cores per GPU."""
-
-    json: bool = False
-    """One JSON object instead of lines."""
 
 
 def plan_on_paper(asked: OnPaper) -> str:

@@ -58,19 +58,19 @@ def peer_ways(
 ) -> dict[str, Callable[[], Figures]]:
     """Returns, by name, what trains up to step `TO` and returns the figures of the steps from `FROM` on.
 
-    Both crop at random and flip, in fp32 and channels-last; timm's once as it comes and once with the
-    allocator that this program sets for itself.
+    Both crop at random and flip, without averaging, in fp32 and channels-last; timm's once as it comes and
+    once with the allocator that this program sets for itself.
     """
     shape = {"data": data, "size": size, "batch": batch, "workers": workers}
     theirs = partial(_train_theirs, peer, model=f"rexnet_{width.replace('.', '')}0", device=device, **shape)
     return {
-        "this repo": partial(_train_ours, variant=f"rexnet_{width}", **shape),
+        "this repo": partial(_train_ours, recipe=f"rexnet_{width}-plain", **shape),
         "timm": partial(theirs, env={}),
         "timm, this allocator": partial(theirs, env=SAME_ALLOCATOR),
     }
 
 
-def _train_ours(*, variant: str, data: Path, size: int, batch: int, workers: int) -> Figures:
+def _train_ours(*, recipe: str, data: Path, size: int, batch: int, workers: int) -> Figures:
     with TemporaryDirectory(prefix="rexnet-against-") as folder:
         out = Path(folder) / "run"
         flags = ["--image-size", str(size), "--batch", str(batch), "--micro-batch", str(batch)]
@@ -81,9 +81,13 @@ def _train_ours(*, variant: str, data: Path, size: int, batch: int, workers: int
             return any(json.loads(line)["step"] >= TO for line in train_lines(out)[-1:])
 
         run = Watched(
-            [sys.executable, str(TRAIN), variant, "--data", str(data), *flags], env=QUIET, until=over
+            [sys.executable, str(TRAIN), recipe, "--data", str(data), *flags], env=QUIET, until=over
         )
         times = {line["step"]: line["time"] for line in map(json.loads, train_lines(out))}
+        if TO not in times:
+            raise ValueError(
+                f"an epoch of {data} has fewer than {TO} batches of {batch}: --data with more images"
+            )
         return _figures(times[TO] - times[FROM], batch=batch, memory=run.memory_mib)
 
 

@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 
 from launch.benchmarking.starting import as_flags
 from launch.config import Run
+from launch.plan import make_plan
 from launch.timing.program import Watched
 from launch.timing.rounds import Figures
 
@@ -21,10 +22,14 @@ def scaling_ways(run: Run, *, most: int, threads: int, steps: int) -> dict[str, 
     """Returns, by the number of processes, what trains `steps` steps with so many and returns the figures.
 
     Each process computes with `threads` / processes threads, so that all use the same cores.
+
+    Raises:
+        ValueError: the batch does not divide among so many.
     """
     counts = [n for n in (1, 2, 4, 8, 16) if n <= most]
     ways = {}
     for n in counts:
+        make_plan(run, nodes=1, ranks=n)  # says which numbers fit
         share = max(threads // n, 1)
         name = f"{n} process{'es' * (n > 1)} x {share} thread{'s' * (share > 1)}"
         ways[name] = partial(_train, run, processes=n, threads=share, steps=steps)

@@ -32,7 +32,8 @@ def gather(world: World, *, workers: int) -> Binding:
     """Looks at this process, after it has joined the others, which binds it."""
     import torch
 
-    from launch.engine.binding import cpu_limit, near_cpus, own_cpus
+    from launch.engine.binding import cpu_limit, own_cpus
+    from launch.engine.distributed import near_cpus
     from pipeline import graph
 
     return Binding(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -10,8 +10,6 @@ Level: TypeAlias = Literal["ok", "warning", "error"]
 
 LEVELS: tuple[Level, ...] = ("ok", "warning", "error")
 """From good to bad. A warning stops nothing; with an error a run would not train, or not as asked."""
-
-_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +32,3 @@ def looked(look: Callable[[], Finding]) -> Finding:
 def gist(error: BaseException) -> str:
     """Returns an error's kind and its first line."""
     return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0][:300]}"
-
-
-def enumeration(names: Sequence[str]) -> str:
-    """Returns the first names, and how many there are."""
-    more = f", ... ({len(names)} in all)" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more

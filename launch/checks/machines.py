@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from launch.checks.decoding import CODEC, DALI, version_of
-from launch.checks.finding import Finding, enumeration
+from launch.checks.finding import Finding
 from launch.checks.gpus import Gpus
+from pipeline.walk import enumeration
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,8 +7,9 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from launch.checks.finding import LEVELS, Finding, Level, enumeration
+from launch.checks.finding import LEVELS, Finding, Level
 from launch.checks.machines import Machine
+from pipeline.walk import enumeration
 
 ORDER = (
     "machine",

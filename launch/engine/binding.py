@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 _SYSTEM = Path("/")
 
 
@@ -60,13 +58,6 @@ def share_out(machine: Sequence[Seat]) -> list[frozenset[int]] | None:
 def own_cpus() -> frozenset[int]:
     """Returns the CPUs that this process may run on; threads that it starts inherit them."""
     return frozenset(os.sched_getaffinity(0))
-
-
-def near_cpus(device: torch.device, *, system: Path = _SYSTEM) -> frozenset[int] | None:
-    """Returns the CPUs of the NUMA node that a GPU is attached to; None for a CPU, and where none is told."""
-    if device.type != "cuda":
-        return None
-    return cpus_of(pci_address(torch.cuda.get_device_properties(device)), system=system)
 
 
 def pci_address(properties: Any) -> str | None:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from launch.engine.binding import Seat, near_cpus, own_cpus, take_seat
+from launch.engine.binding import Seat, cpus_of, own_cpus, pci_address, take_seat
 from launch.engine.memory import keep_freed_memory
 from launch.engine.preemption import StopRequest
 from launch.engine.pulse import Pulse
@@ -105,6 +105,11 @@ def find_device(place: Place) -> torch.device:
     if not torch.cuda.is_available():
         return torch.device("cpu")
     return torch.device("cuda", place.local_rank % torch.cuda.device_count())
+
+
+def near_cpus(device: torch.device) -> frozenset[int] | None:
+    """Returns the CPUs of the NUMA node that a GPU is attached to; None for a CPU, and where none is told."""
+    return cpus_of(pci_address(torch.cuda.get_device_properties(device))) if device.type == "cuda" else None
 
 
 def join(place: Place, *, timeout: timedelta = timedelta(minutes=10), recorder: Path | None = None) -> World:

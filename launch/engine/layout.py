@@ -62,7 +62,7 @@ def time_layouts(
     for names in (CANDIDATES, CANDIDATES[::-1]):
         for name in names:
             layout = find_layout(name)
-            step = _trial(new_state(layout), batch, layout=layout, optim=optim, precision=precision)
+            step = trial(new_state(layout), batch, layout=layout, optim=optim, precision=precision)
             quickest = min(step() for _ in range(_WARMUP))
             affordable = int(_PATIENCE / (2 * len(CANDIDATES) * quickest)) - _WARMUP
             steps = min(steps, affordable)
@@ -78,10 +78,20 @@ def fastest(seconds: Mapping[LayoutName, float]) -> LayoutName:
     return min(seconds, key=lambda name: seconds[name])
 
 
-def _trial(
-    state: TrainState, batch: MicroBatch, *, layout: Layout, optim: Optim, precision: Precision
+def trial(
+    state: TrainState,
+    batch: MicroBatch,
+    *,
+    layout: Layout,
+    optim: Optim,
+    precision: Precision,
+    mark: Callable[[torch.Tensor], None] = lambda result: None,
 ) -> Callable[[], float]:
-    """Returns what takes one step and returns its seconds, the device's work included."""
+    """Returns what takes one step and returns its seconds, the device's work included.
+
+    Args:
+        mark: called with a result of the forward pass, then with one of the backward pass.
+    """
     model, optimizer, scaler, half = state.model, state.optimizer, state.scaler, half_type(precision)
     images = batch.images.contiguous(memory_format=layout.memory_format)
     weights = next(model.parameters())
@@ -96,7 +106,10 @@ def _trial(
         clear_gradients(optimizer)
         with torch.autocast(images.device.type, half, half is not None):
             loss = mixed_loss(model(images), batch, smoothing=optim.label_smoothing)
+        mark(loss)
         scaler.scale(loss).backward()
+        assert weights.grad is not None
+        mark(weights.grad)
         scaler.step(optimizer)
         scaler.update(scaler.get_scale())
         float(weights.detach().sum())  # waits for the device

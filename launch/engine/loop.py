@@ -22,7 +22,7 @@ from launch.engine.schedule import ema_decay, learning_rate
 from launch.engine.step import Step
 
 _CHECKPOINT = {"seconds": "s", "stall": "stall_s"}
-"""What a checkpoint's event tells, and what the next line of metrics calls it."""
+"""What a checkpoint's event tells, and what the lines of metrics after it call it."""
 
 
 class Loop:

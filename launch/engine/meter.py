@@ -12,7 +12,6 @@ import torch
 import torch.distributed as dist
 
 from launch.engine.bad_images import Bad, gather_bad
-from launch.engine.gauges import UNKNOWN
 from launch.engine.ports import BadImage, MicroBatch
 from launch.engine.pulse import Pulse, silent_pulse
 from launch.engine.step import TOTALS, Step
@@ -134,8 +133,7 @@ def _percentiles(laps: Sequence[float]) -> dict[str, float]:
 
 def _costs(memories: Sequence[float], *, joules: float) -> dict[str, float]:
     """Returns what the devices tell of themselves, without what they do not."""
-    costs = {"cost/gpu_memory_gib": max(memories) if not any(map(math.isnan, memories)) else UNKNOWN}
-    costs["cost/joules"] = joules
+    costs = {"cost/gpu_memory_gib": float(np.max(memories)), "cost/joules": joules}
     return {name: value for name, value in costs.items() if not math.isnan(value)}
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from launch.reporting.curve import Chart, Level, Line, Points
 from launch.reporting.figures import headline_evaluations, numbers
 from launch.reporting.names import APART, TOTALS, bare, named, order
-from launch.reporting.run_files import WEIGHTS, RunFiles
+from launch.reporting.run_files import RunFiles
 
 HEALTH = ("health/", "cost/")
 """Groups of metrics that the page shows as health."""
@@ -21,7 +21,8 @@ _RANKS = {
     "speed/step_ms_median": "median",
     "speed/step_ms_max": "slowest",
 }
-_CALLED = {"earlier": "earlier attempt"}
+CALLED = {"official": "official", "earlier": "earlier attempt"}
+"""Published figures that ours stand beside."""
 _ONLY_OF_SEVERAL_RANKS = (*_RANKS, "speed/images_per_s_per_gpu")
 
 
@@ -120,7 +121,7 @@ def levels(runs: Sequence[RunFiles], metric: str) -> list[Level]:
             value = (run.facts.get(name) or {}).get(metric)
             if isinstance(value, int | float):
                 of = f", {run.facts.get('variant')}" if len(variants) > 1 else ""
-                found[(value, name)] = f"{_CALLED.get(name, name)} {value:.2f}{of}"
+                found[(value, name)] = f"{CALLED[name]} {value:.2f}{of}"
     return [Level(value=value, name=text, style=style) for (value, style), text in found.items()]
 
 
@@ -129,7 +130,7 @@ def _of_weights(run: RunFiles, metric: str) -> list[Line]:
     found = sorted({str(r.get("weights", "model")) for r in evaluations})  # ema before model
     return [
         Line(
-            name=WEIGHTS.get(weights, weights),
+            name=run.called(weights),
             points=_of((r for r in evaluations if r.get("weights", "model") == weights), metric),
             style=_style(i),
         )

@@ -17,7 +17,7 @@ from launch.reporting.figures import (
     result_interval,
     time_spent,
 )
-from launch.reporting.run_files import WEIGHTS, RunFiles
+from launch.reporting.run_files import RunFiles
 
 
 def ending_lines(run: RunFiles, *, folder: Path) -> list[str]:
@@ -47,5 +47,5 @@ def _accuracies(run: RunFiles) -> list[tuple[str, str]]:
         if theirs is not None:
             text += f"; official {theirs:.2f} %, gap {gap(ours, theirs)}"
         rows.append((name, text))
-    weights = WEIGHTS.get(str(last.get("weights")), "trained weights")
+    weights = run.called(last.get("weights"))
     return [*rows, ("weights", f"final {weights}, over {figure(last.get('eval/images'), ',')} images")]

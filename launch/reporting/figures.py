@@ -1,10 +1,10 @@
 """Numbers of a run, and how they are written for people."""
 
-import math
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from launch.engine.confidence import wilson_interval
 from launch.reporting.run_files import RunFiles
 
 
@@ -15,27 +15,17 @@ def headline(run: RunFiles) -> Mapping[str, Any]:
 
 def headline_evaluations(run: RunFiles) -> list[dict[str, Any]]:
     """The evaluations of the weights that the result is named for."""
-    evaluations = run.of_kind("eval")
+    evaluations = [r for r in run.of_kind("eval") if "eval/acc1" in r]
     return [r for r in evaluations if r.get("weights") == "ema"] or evaluations
 
 
-def interval(acc: float, images: int) -> tuple[float, float]:
-    """The 95 % confidence interval of an accuracy in percent over `images` images.
-
-    Source: E. B. Wilson, "Probable inference, the law of succession, and statistical inference", 1927.
-    """
-    z, p = 1.96, acc / 100
-    middle = (p + z * z / (2 * images)) / (1 + z * z / images)
-    half = z / (1 + z * z / images) * math.sqrt(p * (1 - p) / images + z * z / (4 * images * images))
-    return 100 * (middle - half), 100 * (middle + half)
-
-
 def result_interval(evaluation: Mapping[str, Any], metric: str) -> tuple[float, float] | None:
-    """The interval of an evaluation's `metric`, acc1 or acc5; None where it has none."""
+    """The 95 % interval of an evaluation's `metric`, acc1 or acc5, in percent; None where it has none."""
     acc, images = evaluation.get(f"eval/{metric}"), evaluation.get("eval/images")
     if not isinstance(acc, int | float) or not isinstance(images, int) or images < 1:
         return None
-    return interval(acc, images)
+    low, high = wilson_interval(round(acc * images / 100), images)
+    return 100 * low, 100 * high
 
 
 def time_spent(run: RunFiles) -> float:

@@ -41,6 +41,11 @@ class RunFiles:
         ended = any(r.get("event") == "end" for r in self.of_kind("event"))
         return "done" if ended else str(self.attempt.get("state", "running"))
 
+    def called(self, weights: Any) -> str:
+        """What the `weights` of a record are called; where nothing is averaged, all are the trained ones."""
+        ema = (self.facts.get("run") or {}).get("ema") or {}
+        return WEIGHTS["ema" if weights == "ema" and ema.get("half_life", 1) > 0 else "model"]
+
     def of_kind(self, kind: str) -> list[dict[str, Any]]:
         return [r for r in self.records if r.get("kind") == kind]
 

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from launch.reporting.charts import HEALTH, is_drawn, metrics
+from launch.reporting.charts import CALLED, HEALTH, is_drawn, metrics
 from launch.reporting.figures import (
     attempts,
     bad_images,
@@ -24,9 +24,7 @@ from launch.reporting.figures import (
 )
 from launch.reporting.markup import note, table
 from launch.reporting.names import named
-from launch.reporting.run_files import WEIGHTS, RunFiles
-
-_CALLED = {"official": "official", "earlier": "earlier attempt"}
+from launch.reporting.run_files import RunFiles
 
 CLOCK = ("step", "epoch", "images_seen", "kind", "time", "event")
 
@@ -45,11 +43,11 @@ def result(run: RunFiles) -> str:
         published = run.facts.get(name) or {}
         figures = [published.get("acc1"), published.get("acc5")]
         if figures != [None, None]:
-            rows.append([_CALLED[name], *(figure(value, ".2f") for value in figures)])
-            rows.append([f"gap to {_CALLED[name]}", gap(acc1, figures[0]), gap(acc5, figures[1])])
+            rows.append([CALLED[name], *(figure(value, ".2f") for value in figures)])
+            rows.append([f"gap to {CALLED[name]}", gap(acc1, figures[0]), gap(acc5, figures[1])])
     best = max(headline_evaluations(run), key=lambda r: r.get("eval/acc1") or 0.0)
     text = (
-        f"{WEIGHTS.get(str(last.get('weights')), 'trained weights')} at epoch {float(last['epoch']):.2f}, "
+        f"{run.called(last.get('weights'))} at epoch {float(last['epoch']):.2f}, "
         f"{figure(images, ',')} images, loss {figure(last.get('eval/loss'), '.4f')}. "
         f"Best on the way: {figure(best.get('eval/acc1'), '.2f')} % at epoch {float(best['epoch']):.2f}."
     )

@@ -11,13 +11,13 @@ from pathlib import Path
 import torch
 
 
-def describe_machine(versions: dict[str, str]) -> dict[str, str | int | float | dict[str, str]]:
-    """Returns processor, cores, memory, GPUs and the day, beside `versions`. No names of hosts or users."""
-    info = Path("/proc/cpuinfo")
-    model = re.search(r"^model name\s*:\s*(.*)$", info.read_text(), re.MULTILINE) if info.exists() else None
+def describe_machine(
+    versions: dict[str, str], *, processor: str
+) -> dict[str, str | int | float | dict[str, str]]:
+    """Returns what is given with cores, memory, GPUs and the day. No names of hosts or users."""
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     return {
-        "processor": model[1] if model else platform.processor() or platform.machine(),
+        "processor": processor,
         "cores": len(os.sched_getaffinity(0)),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         "gpus": ", ".join(gpus) or "none",

@@ -64,6 +64,8 @@ class Watched:
         finally:
             _end(program)
             reader.join(timeout=_GRACE)
+            assert program.stdout is not None
+            program.stdout.close()
         if ended and program.returncode:
             raise RuntimeError(f"{self._told()}\nit ended with {program.returncode}")
 

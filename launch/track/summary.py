@@ -16,23 +16,21 @@ class Summary:
         values: last/acc1, last/acc5, best/acc1, best/acc5 and best_epoch, and where the records have them
             the published figures and the gaps to them, in percent; hours, gpu_hours, goodput, energy_kwh and
             restarts. bad_images lists files with their faults.
-        averaged: whether the EMA weights have been evaluated; from then on the trained weights do not count.
+
+    Weights that are evaluated as `model` stand beside their average, and do not count.
     """
 
     def __init__(self) -> None:
         self.values: dict[str, Any] = {}
-        self.averaged = False
 
     def add(self, record: Record) -> None:
         self.values |= {name: record[metric] for metric, name in _COSTS.items() if metric in record}
         if record.get("event") == "bad image":
             known = self.values.get("bad_images", [])
             self.values["bad_images"] = [*known, f"{record['file']} {record['fault']}"]
-        if record.get("kind") != "eval" or not isinstance(acc1 := record.get("eval/acc1"), int | float):
+        if record.get("kind") != "eval" or record.get("weights") == "model":
             return
-        if record.get("weights") == "ema":
-            self.averaged = True
-        elif self.averaged:
+        if not isinstance(acc1 := record.get("eval/acc1"), int | float):
             return
         acc5 = float(record.get("eval/acc5", float("nan")))
         self.values |= {"last/acc1": float(acc1), "last/acc5": acc5}

@@ -177,7 +177,7 @@ class WeightsAndBiases:
         row = {k: v for k, v in record.items() if k not in CLOCK}
         if "eval/acc1" in record and (expected := expected_at(self._expected, float(record["epoch"]))):
             row["expected/acc1"] = expected
-        if record.get("weights") == "model" and self._summary.averaged:
+        if record.get("weights") == "model":
             kept = {k: v for k, v in row.items() if not k.startswith(BESIDE)}
             row = {k.replace("eval/", "eval-model/"): v for k, v in kept.items()}
         run.log(row)

@@ -1,6 +1,6 @@
 """Trains the ladder of CIFAR-10 recipes and writes docs/evidence.md; started again, it goes on.
 
-python -m tests.evidence --data DIR [--cores 2] [--minutes 20] [--seeds 0 1 2] [--out runs/evidence]
+python -m tests.evidence --data DIR [--cores 2] [--minutes 10] [--seeds 0 1 2] [--out runs/evidence]
 python -m tests.evidence --data DIR --calibrate     # measure anew what an image costs
 python -m tests.evidence --write                    # the page alone
 """
@@ -133,8 +133,8 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.evidence", description=__doc__)
     parser.add_argument("--data", type=Path, help="CIFAR-10 as class folders, train/ and val/")
     parser.add_argument("--cores", type=int, default=2, help="runs side by side, each on a core of its own")
-    parser.add_argument("--minutes", type=float, default=20.0, help="of one core, for each run's training")
-    parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
+    parser.add_argument("--minutes", type=float, default=10.0, help="of one core, for each run's training")
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS), help="10 at most")
     parser.add_argument("--rows", type=int, help="only the first rows, without the control")
     parser.add_argument("--rounds", type=int, default=3, help="of the calibration")
     parser.add_argument("--out", type=Path, default=Path("runs/evidence"), help="the runs' folders")

@@ -5,7 +5,6 @@ say on an idle one. The rows take turns, so that what changes meanwhile meets al
 """
 
 import os
-import platform
 import time
 from collections.abc import Callable, Iterable
 from contextlib import closing
@@ -17,11 +16,12 @@ from typing import Any
 import torch
 
 from launch.config import Run
+from launch.data import Data
 from launch.engine.distributed import World, find_place, join
-from launch.facts import installed_versions
+from launch.facts import installed_versions, processor
 from launch.opening import open_data
 from launch.plan import make_plan
-from launch.session import Data, Session
+from launch.session import Session
 from pipeline.growing import image_sizes, shares
 
 _WARMUP = 3
@@ -45,7 +45,7 @@ def calibrate(
                 rates.setdefault(run.recipe, {}).setdefault(str(size), []).append(rate)
                 say(f"round {number + 1}: {run.recipe} at {size} pixels: {rate:.1f} images/s")
     return {
-        "machine": _processor(),
+        "machine": processor(),
         "versions": installed_versions(),
         "rounds": rounds,
         "images_per_core_s": {
@@ -83,9 +83,3 @@ def _rate(run: Run, *, size: int, data: Data, world: World) -> float:
             step(batches, lr=0.01, decay=decay)
         spent = time.process_time() - start
     return _STEPS * run.batch / spent
-
-
-def _processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()

@@ -29,7 +29,7 @@ def _setting(rates: dict[str, Any], results: dict[str, Any]) -> str:
     if not rates or not results:
         return "Not yet run.\n"
     return (
-        f"Each run has {results['core_s'] / 60:g} minutes of one core, or half as many of two: its epochs "
+        f"Each run has {results['core_s'] / 60:g} minutes of one core: its epochs "
         f"follow from what an image of its recipe costs there, measured beforehand by turns, "
         f"{rates['rounds']} rounds, medians; start-up and evaluation are not counted. {rates['machine']}, "
         f"torch {rates['versions']['torch']}, DALI {rates['versions']['nvidia-dali-cuda120']}.\n"

@@ -23,12 +23,11 @@ class Choice:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
-    """A line of the table: a recipe, and the flags by which it departs from that."""
+    """A line of the table."""
 
     name: str
     title: str
     recipe: Run
-    flags: tuple[tuple[str, float], ...] = ()
 
 
 LR = Choice(name="lr", recipe=PLAIN, values=(0.05, 0.1, 0.2))
@@ -51,6 +50,5 @@ CONTROL = Row(
     name="control",
     title="control: plain with the crops of the third row",
     recipe=PLAIN,
-    flags=(("--scale-min", CROP.augmentation.scale_min),),
 )
 """How much of the whole difference is due to the crops alone."""

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from launch.engine.binding import near_cpus, own_cpus, pci_address
+from launch.engine.binding import own_cpus, pci_address
+from launch.engine.distributed import near_cpus
 from tests.launch.program import run
 from tests.launch.test_doctor import levels
 

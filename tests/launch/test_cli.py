@@ -98,3 +98,17 @@ def test_help_is_quick_and_needs_no_torch() -> None:
     assert done.returncode == 0, done.stderr
     assert "--micro-batch" in done.stdout and "Passes over the train split" in done.stdout
     assert time.monotonic() - start < 15
+
+
+@pytest.mark.parametrize(
+    ("recipe", "flags"),
+    [
+        ("rexnet_1.0", ("--epochs", "90", "--warmup", "5")),
+        ("rexnet_1.0-plain", ("--half-life", "0", "--warmup", "0")),
+    ],
+)
+def test_a_default_that_is_spelt_out_is_the_same_run(recipe: str, flags: tuple[str, ...]) -> None:
+    """A flag makes 90.0 of 90."""
+    plain, spelt = (read_command([recipe, *words]) for words in ((), flags))
+    assert plain is not None and spelt is not None
+    assert identity(plain.run, train="t", val="v") == identity(spelt.run, train="t", val="v")

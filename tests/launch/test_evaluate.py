@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 import torch
 
+from launch.engine.confidence import wilson_interval
 from launch.engine.metrics import Score
 from launch.evaluation import evaluation_folder, open_val, published_line
-from launch.expectation import Comparison, verdict, wilson_interval
+from launch.expectation import Comparison, verdict
 from launch.request import Request, own_folder
 from pipeline import synthetic
 from pipeline.config import Evaluation, Feeding

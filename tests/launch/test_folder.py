@@ -4,31 +4,28 @@ from pathlib import Path
 
 import pytest
 
-from launch.claim import slurm_job
-from launch.folder import RunFolder
+from launch.folder import RunFolder, starter
 
 
 @pytest.mark.parametrize(
     ("job", "attempt", "begun"),
     [("7", "1", True), ("7", "0", False), ("8", "1", False), (None, "0", False)],
-    ids=["queued again", "by hand in one allocation", "another job", "no Slurm"],
+    ids=["queued again", "the same attempt", "another job", "by hand"],
 )
 def test_fresh_is_done_where_the_job_has_begun_the_run_before(
     job: str | None, attempt: str, begun: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`sbatch slurm/RECIPE.sh --fresh` starts anew once, not at every requeue."""
+    """A job with --fresh starts anew once, not at every requeue."""
     folder = RunFolder(tmp_path / "run")
 
     def begins(job: str | None, attempt: str) -> None:
-        monkeypatch.delenv("SLURM_JOB_ID", raising=False)
-        if job is not None:
-            monkeypatch.setenv("SLURM_JOB_ID", job)
-        monkeypatch.setenv("SLURM_RESTART_COUNT", attempt)
+        told = "" if job is None else str(tmp_path / f"cluster-{job}.{attempt}.json")
+        monkeypatch.setenv("REXNET_ATTEMPT", told)
 
     begins(job, attempt)
     assert not folder.begun_by_earlier_attempt()
     begins("7", "0")
-    folder.write_facts({"begun_by": slurm_job()})
+    folder.write_facts({"begun_by": starter()})
     begins(job, attempt)
     assert folder.begun_by_earlier_attempt() is begun
 
@@ -36,8 +33,13 @@ def test_fresh_is_done_where_the_job_has_begun_the_run_before(
 def test_a_record_of_an_earlier_version_says_nothing_of_jobs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SLURM_JOB_ID", "7")
-    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    monkeypatch.setenv("REXNET_ATTEMPT", "/runs/.slurm/cluster-7.1.json")
     folder = RunFolder(tmp_path)
     folder.write_facts({"identity": "0a1b2c3d"})
     assert not folder.begun_by_earlier_attempt()
+
+
+def test_a_damaged_record_is_moved_aside_by_fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REXNET_ATTEMPT", "/runs/.slurm/cluster-7.1.json")
+    (tmp_path / "run.json").write_text("{")
+    assert not RunFolder(tmp_path).begun_by_earlier_attempt()

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from launch.reporting.axis import label, ticks
 from launch.reporting.classes import Class, Confusion, by_class, confusions, hits
 from launch.reporting.curve import POINTS, Chart, Level, Line, pieces
 from launch.reporting.ending import ending_lines
-from launch.reporting.figures import headline, interval, time_spent
+from launch.reporting.figures import headline, result_interval, time_spent
 from launch.reporting.page import render, write_page
 from launch.reporting.run_files import Guesses, RunFiles
 from launch.training import tell_ending
@@ -194,6 +195,20 @@ class TestOneRun:
         (drawn,) = (a["points"] for tag, a in page.tags if tag == "polyline" and a["class"] == "expected")
         assert len(str(drawn).split()) == 4
         assert "expected" in page.shown and "held-out images" in page.shown
+
+    def test_before_the_headline_is_measured_there_is_none(self, tmp_path: Path) -> None:
+        """Of a run that has only looked at the images it holds out."""
+        folder = make_run(tmp_path / "run")
+        (folder / "metrics.jsonl").write_text(
+            (folder / "metrics.jsonl").read_text().replace('"eval/', '"held-out/')
+        )
+        assert "no evaluation yet" in Page(render([run_files.read(folder)])).shown
+
+    def test_weights_that_nothing_averages_are_not_called_ema(self, tmp_path: Path) -> None:
+        run = read(tmp_path / "run")
+        assert run.called("ema") == "EMA weights" and run.called("model") == "trained weights"
+        plain = replace(run, facts=run.facts | {"run": {"ema": {"half_life": 0}}})
+        assert plain.called("ema") == "trained weights"
 
     def test_whatever_a_run_measures_of_speed_and_health_is_shown(self, tmp_path: Path) -> None:
         folder = make_run(
@@ -451,7 +466,8 @@ class TestCurve:
 )
 def test_confidence_interval(acc: float, low: float, high: float) -> None:
     """Wilson's interval of 50, 0 and 100 of 100, as statistics packages give it."""
-    assert interval(acc, 100) == (pytest.approx(low, abs=0.01), pytest.approx(high, abs=0.01))
+    found = result_interval({"eval/acc1": acc, "eval/images": 100}, "acc1")
+    assert found == (pytest.approx(low, abs=0.01), pytest.approx(high, abs=0.01))
 
 
 MEASURE = """

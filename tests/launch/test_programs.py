@@ -183,7 +183,12 @@ def test_result_stands_beside_the_official_number_on_imagenet() -> None:
     from launch.engine.metrics import Score
 
     score = Score(hits1=38000, hits5=46500, images=50000, loss=1.0)
-    on_imagenet = SimpleNamespace(references=lambda: {"official/acc1": 77.9, "official/acc5": 93.9})
-    line = result_line(on_imagenet, score)  # type: ignore[arg-type]
+    official = {"official/acc1": 77.9, "official/acc5": 93.9}
+
+    def session(references: dict[str, float]) -> SimpleNamespace:
+        run, data = SimpleNamespace(variant="rexnet_1.0"), SimpleNamespace(references=lambda _: references)
+        return SimpleNamespace(run=run, data=data)
+
+    line = result_line(session(official), score)  # type: ignore[arg-type]
     assert "76.00" in line and "official 77.90 / 93.90" in line and "gap -1.90" in line
-    assert "official" not in result_line(SimpleNamespace(references=dict), score)  # type: ignore[arg-type]
+    assert "official" not in result_line(session({}), score)  # type: ignore[arg-type]

@@ -151,7 +151,14 @@ class TestPublish:
             publish(folder, results=tmp_path)
 
     @pytest.mark.parametrize(
-        "link", ["http://example.org/a", "https://user:key@example.org/a", "https://a.org/b c", "a|b"]
+        "link",
+        [
+            "http://example.org/a",
+            "https://user:key@example.org/a",
+            "https://a.org/b c",
+            "a|b",
+            "https://a.org/w?Signature=key",
+        ],
     )
     def test_a_link_is_a_plain_address(self, tmp_path: Path, link: str) -> None:
         with pytest.raises(ValueError, match="must be an address of the kind https://host/path"):
@@ -210,10 +217,11 @@ class TestTables:
     def test_other_settings_and_machines_are_other_lines(self) -> None:
         longer = identity_fields(replace(DEMO, epochs=9))
         mine = self.row(command="torchrun launch/train.py demo --data DIR")
-        rows = [self.row(), self.row(settings=longer), self.row(machine="another"), mine]
+        half, newer = self.row(precision="fp16"), self.row(versions={"torch": "2.14.0"})
+        rows = [self.row(), self.row(settings=longer), self.row(machine="another"), mine, half, newer]
         lines = results.small_table(rows).splitlines()
-        names = ["| `demo`", "| `demo --epochs 9`", "| `demo`", "| `demo --data DIR`"]
-        assert [line.split(" | ")[0] for line in lines[2:6]] == names
+        names = ["| `demo`", "| `demo --epochs 9`", "| `demo`", "| `demo --data DIR`", "| `demo`", "| `demo`"]
+        assert [line.split(" | ")[0] for line in lines[2:8]] == names
 
     def test_what_has_no_result_says_so(self) -> None:
         lines = results.small_table([]).splitlines()[2:]
@@ -223,7 +231,7 @@ class TestTables:
             "`cifar10-plain`",
             "stock trainer, `cifar10`'s budget",
         ]
-        assert all("not yet" in line for line in lines)
+        assert all("not yet run" in line for line in lines)
 
     def test_imagenet_results_stand_beside_the_official_ones(self) -> None:
         recipe = identity_fields(RECIPES["rexnet_1.0"].run)

@@ -182,16 +182,18 @@ def test_what_is_not_submitted_leaves_no_folder(tmp_path: Path) -> None:
     assert kept.exists() and not folder.exists()
 
 
-def test_a_later_attempt_does_not_move_the_run_aside_again(tmp_path: Path) -> None:
+def test_the_command_of_a_node_has_the_users_flags(tmp_path: Path) -> None:
+    """Also --fresh: the trainer itself knows what an earlier attempt at the job has moved aside."""
     from launch.history import History
     from launch.seat import Seat
     from launch.trial import Trial
 
     task = NodeTask(checkout="/c", python="py", folder="/", trainings=(), processes=4)
-    for attempt, words in (0, ["demo", "--fresh", "--lr", "1"]), (1, ["demo", "--lr", "1"]):
+    words = ["demo", "--fresh", "--lr", "1"]
+    for attempt in 0, 1:
         seat = Seat(job="7", attempt=attempt, hosts=("a", "b"), node=1, rendezvous="a:1", folder=tmp_path)
         trial = Trial(seat=seat, history=History(tmp_path, "7"))
-        command = task._command(trial, ["demo", "--fresh", "--lr", "1"])
+        command = task._command(trial, words)
         assert command == ["bash", "/c/slurm/node.sh", "py", "2", "4", "a:1", f"7.{attempt}", *words]
 
 

@@ -23,6 +23,7 @@ from launch.reporting import wandb_file
 from launch.track.connection import reachable
 from launch.track.jsonl import Jsonl
 from launch.track.ledger import Ledger
+from launch.track.summary import Summary
 from launch.track.terminal import Terminal
 from launch.track.trackers import Silent, Trackers
 from launch.track.wandb_start import config
@@ -333,6 +334,14 @@ def track(folder: Path, records: list[dict[str, Any]], *, state: str = "done", *
         tracker.write(record)
     tracker.close(state=state)
     return tracker, said, [wandb_file.read(path) for path in wandb_file.find(folder)]
+
+
+def test_weights_beside_their_average_do_not_count_whatever_comes_first() -> None:
+    """With a hold-out, or in one epoch, the trained weights are the first to be scored on val."""
+    summary = Summary()
+    for record in (evaluation(10, 90.0, weights="model"), evaluation(10, 80.0)):
+        summary.add(record)
+    assert (summary.values["last/acc1"], summary.values["best/acc1"]) == (80.0, 80.0)
 
 
 class TestWeightsAndBiases:

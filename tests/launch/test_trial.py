@@ -99,7 +99,7 @@ def test_a_job_that_slurm_does_not_queue_again_says_so(tmp_path: Path) -> None:
 def test_after_an_error_of_the_doctors_nothing_is_trained(tmp_path: Path) -> None:
     attempt = trial(tmp_path)
     assert attempt.begin()
-    script = '[ "$PROGRAM" = doctor.py ] && [ -z "$REXNET_ATTEMPT" ] && exit 3'
+    script = '[ "$REXNET_PROGRAM" = doctor.py ] && [ -z "$REXNET_ATTEMPT" ] && exit 3'
     place = {"folder": str(tmp_path), "environment": {**os.environ, "STAGE": "/scratch"}}
     assert attempt.examine(["bash", "-c", script], **place) == 3
     attempt.give_up()

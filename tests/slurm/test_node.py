@@ -25,6 +25,7 @@ if sys.argv[1] == "trainer":
     while True:
         time.sleep(0.02)  # pause() would miss a signal that comes just before it
 (notes / "arguments").write_text(json.dumps([sys.argv[1:], dict(os.environ)]))
+time.sleep(float(os.environ.get("LOADING", 0)))
 sys.exit(subprocess.run([sys.argv[0], "trainer"]).returncode)
 """
 
@@ -39,9 +40,9 @@ def python(tmp_path: Path) -> Path:
 
 @contextmanager
 def started(
-    python: Path, *arguments: str, env: dict[str, str] | None = None
+    python: Path, *arguments: str, env: dict[str, str] | None = None, at: str = "ready"
 ) -> Iterator[subprocess.Popen[str]]:
-    """The script, once the trainer is ready."""
+    """The script, once the trainer is ready, or torchrun has noted its arguments."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("SLURM_")}
     with subprocess.Popen(
         ["bash", str(NODE), str(python), *arguments],
@@ -51,7 +52,7 @@ def started(
         start_new_session=True,
     ) as process:
         end = time.monotonic() + 20
-        while not (python.parent / "ready").exists():
+        while not (python.parent / at).exists():
             assert time.monotonic() < end and process.poll() is None
             time.sleep(0.02)
         try:
@@ -71,6 +72,13 @@ def test_a_signal_reaches_the_trainers_alone(python: Path, number: signal.Signal
         process.send_signal(number)
         assert process.wait(timeout=20) == 0
     assert (python.parent / "asked").exists()
+
+
+def test_before_there_is_a_trainer_nothing_is_waited_for(python: Path) -> None:
+    with started(python, "2", "8", "node1:1", "id", "demo", env={"LOADING": "60"}, at="arguments") as process:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=20) != 0
+    assert not (python.parent / "ready").exists()
 
 
 def test_the_command_of_a_node(python: Path) -> None:

@@ -33,8 +33,8 @@ def test_the_six_differ_in_recipe_nodes_and_time_only() -> None:
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
 def test_its_gpus_divide_the_recipes_batch_and_its_time_suffices(script: Path) -> None:
-    from launch.estimate import v100_rate
     from launch.plan import make_plan
+    from launch.recipe import v100_rate
     from launch.recipes import RECIPES
 
     text = script.read_text()

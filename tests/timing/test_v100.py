@@ -10,9 +10,11 @@ from functools import cache
 
 import pytest
 
+from launch.recipe import V100_IMAGES_PER_S
 from launch.timing import v100
 from launch.timing.v100 import Arithmetic
 from launch.timing.work import StepWork, count_work
+from rexnet.model import create_model
 from tests.timing.peers import efficientnet, resnet50
 
 IMAGES, SCORED = 1_281_167, 50_000
@@ -49,6 +51,16 @@ def test_efficientnet_b0_on_eight_gpus(precision: Arithmetic, published: float) 
     """A DGX-1: eight times the GPU, unless its 40 cores decode more slowly."""
     found = min(8 * rate("b0", images=128, precision=precision), 40 * v100.DECODING)
     assert found == pytest.approx(published, rel=0.15)
+
+
+@pytest.mark.parametrize(
+    "variant",
+    [v if v == "rexnet_1.0" else pytest.param(v, marks=pytest.mark.slow) for v in V100_IMAGES_PER_S],
+)
+def test_the_recipes_rates_are_this_arithmetics(variant: str) -> None:
+    work = count_work(lambda: create_model(variant, align=8), image_size=224)
+    found = 64 / v100.step_seconds(work, images=64, precision="fp16")
+    assert round(found) == V100_IMAGES_PER_S[variant]
 
 
 def test_known_networks() -> None:
