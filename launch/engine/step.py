@@ -139,7 +139,7 @@ class Step:
         self.whole.start()
         state = self.state
         state.model.train()
-        before = state.stats.snapshot()
+        before = state.stats.begin()
         clear_gradients(state.optimizer)
         self.shown.zero_()
         self.own_work.start()
@@ -149,7 +149,7 @@ class Step:
             torch.manual_seed(self.draw_seed(state.step, self.first_micro_batch + k))
             self._accumulate(batch, k=k)
         with record_function("optimizer"):
-            sound = state.stats.average_ranks(self.losses.sum())
+            sound = state.stats.average(self.losses)
             skipped = self._update(lr, sound=sound)
             state.stats.settle(before, skipped=skipped)
             state.average.update(state.model, state.stats, decay=decay, skipped=skipped)
@@ -175,7 +175,6 @@ class Step:
         self.own_work.read()
 
     def _accumulate(self, batch: MicroBatch, *, k: int) -> None:
-        self.state.stats.share_momentum(k + 1, self.accumulation)
         last = k == self.accumulation - 1
         with nullcontext() if last else self.replica.no_sync():
             with (
@@ -189,6 +188,7 @@ class Step:
             with record_function("backward"):
                 self.state.scaler.scale(loss / self.accumulation).backward()
         with torch.no_grad():
+            self.state.stats.add()
             size = batch.labels.shape[0]
             self.losses[k] = loss
             self.shown[0] += loss * size
