@@ -135,6 +135,7 @@ def open_session(
     say(f"{world.device_name} x {place.world_size}, {session.precision}, {len(data.train)} training images")
     session.settle_decoding(tried, earlier=None if facts is None else facts["found"], say=say)
     session.settle_layout(say)
+    session.settle_compile(say)
     if hint := idle_gpus(place.local_world_size, visible=torch.cuda.device_count()):
         say(hint)
     return session, folder
@@ -150,6 +151,8 @@ def as_before(run: Run, facts: Mapping[str, Any], *, device: str) -> Run:
         numerics = replace(numerics, layout=facts["found"]["layout"])
     if numerics.precision == "auto":
         numerics = replace(numerics, precision=facts["found"]["precision"])
+    if facts["run"]["numerics"].get("compile") and not facts["found"]["compile"]:
+        numerics = replace(numerics, compile=False)
     feeding, found = run.feeding, facts["found"]
     if found["device"] == device and "window" in found:
         measured = facts["run"]["feeding"]["decode"] == "measure"

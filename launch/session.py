@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from launch.compiling import choose_compile
 from launch.config import Run, identity_fields
 from launch.data import Data
 from launch.decoding import choose_decoding
+from launch.engine.compilation import compiled
 from launch.engine.config import LayoutName, Precision
 from launch.engine.course import Course
 from launch.engine.distributed import World
@@ -53,12 +55,13 @@ class Session:
         self.layout_name: LayoutName = assumed_layout(self.precision, world.device)
         self.layout_found = "assumed"
         self.decode_found = "assumed"
+        self.compile, self.compile_found = False, "assumed"
         rank = world.place.rank
         self.share = Share(
             batch=plan.batch, micro_batch=plan.micro_batch, rank=rank, world_size=world.place.world_size
         )
 
-    def found(self) -> dict[str, str]:
+    def found(self) -> dict[str, Any]:
         """Returns what `auto` came to mean here."""
         device = self.world.device
         return {
@@ -69,6 +72,8 @@ class Session:
             "decode_found": self.decode_found,
             "layout": self.layout_name,
             "layout_found": self.layout_found,
+            "compile": self.compile,
+            "compile_found": self.compile_found,
         }
 
     def fields(self) -> dict[str, Any]:
@@ -80,6 +85,10 @@ class Session:
     def settle_layout(self, say: Callable[[str], None]) -> None:
         """Decides with all ranks how the network lies in memory; before it, what is assumed."""
         self.layout_name, self.layout_found = choose_layout(self, say=say)
+
+    def settle_compile(self, say: Callable[[str], None]) -> None:
+        """Decides with all ranks whether training passes are compiled; before it, they are not."""
+        self.compile, self.compile_found = choose_compile(self, say=say)
 
     def settle_decoding(
         self, tried: Found | None, *, earlier: Mapping[str, str] | None, say: Callable[[str], None]
@@ -130,6 +139,7 @@ class Session:
             draw_seed=lambda step, micro_batch: draw_seed(
                 seed=self.run.seed, step=step, micro_batch=micro_batch
             ),
+            prepare=compiled if self.compile else lambda model: model,
         )
         step.settle(self.constant_batch())
         return step

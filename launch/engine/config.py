@@ -103,6 +103,10 @@ class Numerics:
     """How tensors lie in memory; the network computes the same function in all. auto: what is fastest here,
     timed at a run's first start and kept."""
 
+    compile: bool = field(default=False, metadata=OPERATION)
+    """Compile the training passes with torch.compile, if that proves right and faster when the run starts;
+    else say why, and take the plain ones. Another order of sums, no other run."""
+
     deterministic: bool = field(default=False, metadata=OPERATION)
     """On a GPU, let a resumed run be bit-identical to an uninterrupted one, at some speed. Another order of
     sums, no other run; on a CPU it is always so."""

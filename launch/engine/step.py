@@ -87,6 +87,7 @@ class Step:
         accumulation: this rank's micro-batches per step.
         first_micro_batch: number of its first one within the step.
         draw_seed: (step, micro_batch) -> seed of dropout and drop-path.
+        prepare: makes of the network what training passes go through, as a compiler does.
 
     Attributes:
         totals: sums since they were last cleared, see `TOTALS`.
@@ -108,6 +109,7 @@ class Step:
         accumulation: int,
         first_micro_batch: int,
         draw_seed: Callable[[int, int], int],
+        prepare: Callable[[nn.Module], nn.Module] = lambda model: model,
     ):
         self.state = state
         self.optim = optim
@@ -119,7 +121,7 @@ class Step:
         self.first_micro_batch = first_micro_batch
         self.draw_seed = draw_seed
         self.parameters = [p for p in state.model.parameters() if p.requires_grad]
-        self.replica = replicate(state.model, device)
+        self.replica = replicate(prepare(state.model), device)
         self.totals = torch.zeros(len(TOTALS), dtype=torch.float64, device=device)
         self.shown = torch.zeros(3, dtype=torch.float64, device=device)
         self.losses = torch.zeros(accumulation, device=device)
