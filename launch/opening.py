@@ -151,9 +151,9 @@ def as_before(run: Run, facts: Mapping[str, Any], *, device: str) -> Run:
         numerics = replace(numerics, layout=facts["found"]["layout"])
     if numerics.precision == "auto":
         numerics = replace(numerics, precision=facts["found"]["precision"])
-    if facts["run"]["numerics"].get("compile") and not facts["found"]["compile"]:
-        numerics = replace(numerics, compile=False)
     feeding, found = run.feeding, facts["found"]
+    if found.get("compile") is False and facts["run"]["numerics"]["compile"]:
+        numerics = replace(numerics, compile=False)
     if found["device"] == device and "window" in found:
         measured = facts["run"]["feeding"]["decode"] == "measure"
         if feeding.decode == "auto" or (feeding.decode == "measure" and measured):
