@@ -27,6 +27,7 @@ from launch.track.terminal import Terminal
 from pipeline import graph
 from pipeline.holding import hold_out
 from pipeline.index import Index, is_imagenet_1k, open_splits
+from pipeline.missing import what_is_missing
 from pipeline.synthetic import demo_folder
 from pipeline.walk import enumeration
 
@@ -63,6 +64,8 @@ def open_data(run: Run, *, machines: int = 1, say: Say) -> Data:
     if run.data is not None and (copy := os.environ.get("REXNET_STAGED")):
         folder = Path(copy)  # the same images on this machine's own disk, by launch/stage.py
     train, val = open_splits(folder, machines=machines, say=say)
+    for line in what_is_missing(train, val):
+        say(f"Note: {line}")
     imagenet = is_imagenet_1k(train, val)
     if not run.hold_out:
         return Data(train=train, val=val, is_imagenet=imagenet)
