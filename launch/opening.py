@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from launch.attempt import Attempt
+from launch.checks import architecture, gpus
 from launch.config import Run, identity
 from launch.data import Data
 from launch.decoding import try_decoding
@@ -74,6 +75,13 @@ def open_data(run: Run, *, machines: int = 1, say: Say) -> Data:
     return Data(train=trained, val=val, held=held, is_imagenet=imagenet)
 
 
+def check_build(found: gpus.Gpus) -> None:
+    """Raises a ValueError where torch cannot use this machine's GPUs, or has no code for them."""
+    finding = architecture.judge(found)
+    if finding.level == "error":
+        raise ValueError(f"{finding.text}; {finding.remedy}")
+
+
 def check_readable(train: Index, *, share: float) -> None:
     """Raises a ValueError where more images have no readable header than may prove bad, as they all will."""
     bad, most = train.unreadable, most_bad(share, images=len(train))
@@ -111,6 +119,7 @@ def open_session(
     if run.numerics.deterministic:
         make_deterministic()
     make_plan(run, nodes=place.nodes, ranks=place.world_size)
+    check_build(gpus.gather())
     device = find_device(place)
     check_backend(run.optim, device)
     graph.place(device, decode=run.feeding.decode)
