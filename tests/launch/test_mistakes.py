@@ -34,9 +34,9 @@ def data(folder: Path) -> Path:
     return synthetic.make(folder / "data", classes=3, train=30, val=9)
 
 
-def trained(*flags: object, **changes: str) -> str:
+def trained(folder: Path, *flags: object, **changes: str) -> str:
     """What the program says in its one line of error, and nothing else there."""
-    done = run("train", *flags, **changes)
+    done = run("train", *flags, cwd=folder, **changes)
     assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr
     (line,) = done.stderr.splitlines()
     return line
@@ -49,7 +49,7 @@ def raised(work: Callable[[], object]) -> str:
 
 
 def wrong_level(folder: Path) -> str:
-    return trained("rexnet_1.0", "--data", data(folder) / "train", "--dry-run")
+    return trained(folder, "rexnet_1.0", "--data", data(folder) / "train", "--dry-run")
 
 
 def unsorted_val(folder: Path) -> str:
@@ -58,7 +58,7 @@ def unsorted_val(folder: Path) -> str:
         file.rename(made / "val" / f"{file.parent.name}-{file.name}")
     for empty in [path for path in (made / "val").iterdir() if path.is_dir()]:
         empty.rmdir()
-    return trained("rexnet_1.0", "--data", made, "--dry-run")
+    return trained(folder, "rexnet_1.0", "--data", made, "--dry-run")
 
 
 def wrong_torch(_: Path) -> str:
@@ -96,8 +96,8 @@ def read_only(folder: Path) -> str:
     cache.write_text("a file where the cache folder is to be")
     for path in [made, *made.rglob("*")]:
         path.chmod(path.stat().st_mode & ~(stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH))
-    assert run("train", "demo", "--data", made, "--dry-run").returncode == 0
-    return trained("demo", "--data", made, "--dry-run", REXNET_CACHE=str(cache / "within"))
+    assert run("train", "demo", "--data", made, "--dry-run", cwd=folder).returncode == 0
+    return trained(folder, "demo", "--data", made, "--dry-run", REXNET_CACHE=str(cache / "within"))
 
 
 def full_disk(folder: Path) -> str:
@@ -111,7 +111,7 @@ def full_disk(folder: Path) -> str:
 def other_variant(folder: Path) -> str:
     file = folder / "model.safetensors"
     save_weights(create_model("rexnet_0.2", num_classes=3), file, variant="rexnet_0.2")
-    done = run("evaluate", "rexnet_0.3", "--weights", file, "--data", data(folder))
+    done = run("evaluate", "rexnet_0.3", "--weights", file, "--data", data(folder), cwd=folder)
     assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr
     return done.stderr
 
