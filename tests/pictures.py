@@ -1,6 +1,6 @@
 """The README's pictures, of a real run: python -m tests.pictures RUN, with Chromium installed.
 
-docs/pictures/report.png is the head of the run's report page, docs/pictures/terminal.svg what its terminal showed.
+docs/pictures/report.png is the head of its report page, docs/pictures/terminal.svg what its terminal showed.
 """
 
 import re
