@@ -45,6 +45,9 @@ def run_facts(
             "train_identity": train.identity,
             "val_identity": val.identity,
         },
+        "initial": dict(session.initial.facts)
+        if session.initial
+        else (earlier.get("initial") if earlier else None),
         "official": {"acc1": figures.acc1, "acc5": figures.acc5} if figures else None,
         "earlier": {"acc1": figures.earlier_acc1} if figures else None,
         "plan": {

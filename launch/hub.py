@@ -60,10 +60,13 @@ def read_hub_name(named: str) -> HubName:
     return HubName(repository, revision or "main")
 
 
-def hub_file(named: str, *, say: Callable[[str], None]) -> Path:
+def hub_file(named: str, *, flag: str = "--weights", say: Callable[[str], None]) -> Path:
     """Returns the file of a hub name, from the cache folder or, the first time, from the hub.
 
     One process of a machine fetches, the others wait. No token is sent: weights must be public.
+
+    Args:
+        flag: what was typed before the name.
 
     Raises:
         ValueError: the hub cannot be reached, has no such file, or gave another one than it told.
@@ -78,16 +81,16 @@ def hub_file(named: str, *, say: Callable[[str], None]) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     with lock(folder / ".lock", say=say, waiting=f"waiting for another process, which fetches {named}"):
         if not file.is_file():
-            _fetch(name, file, say=say)
+            _fetch(name, file, flag=flag, say=say)
     return file
 
 
-def _fetch(name: HubName, file: Path, *, say: Callable[[str], None]) -> None:
+def _fetch(name: HubName, file: Path, *, flag: str, say: Callable[[str], None]) -> None:
     """Brings a file of the hub into its place, whole or not at all."""
     if os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
         raise ValueError(
             f"{_named(name)} is not in the cache yet, and HF_HUB_OFFLINE is set; unset it, "
-            f"or {_by_hand(name)}"
+            f"or {_by_hand(name, flag)}"
         )
     fresh = file.with_name(f".{_FILE}.{os.getpid()}.tmp")
     try:
@@ -97,13 +100,14 @@ def _fetch(name: HubName, file: Path, *, say: Callable[[str], None]) -> None:
         known = error.code in (401, 403, 404)
         what = f"has no {_FILE} for everybody of that name" if known else "refuses"
         raise ValueError(
-            f"{_named(name)}: {name.host} {what} (HTTP {error.code}); check the name, or {_by_hand(name)}"
+            f"{_named(name)}: {name.host} {what} (HTTP {error.code}); check the name, "
+            f"or {_by_hand(name, flag)}"
         ) from None
     except (URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
         reason = error.reason if isinstance(error, URLError) else error
         told = str(reason) or type(reason).__name__
         raise ValueError(
-            f"{_named(name)} cannot be fetched from {name.host} ({told}); {_by_hand(name)}"
+            f"{_named(name)} cannot be fetched from {name.host} ({told}); {_by_hand(name, flag)}"
         ) from None
     finally:
         fresh.unlink(missing_ok=True)
@@ -159,6 +163,6 @@ def _named(name: HubName) -> str:
     return f"{PREFIX}{name.repository}" + (f"@{name.revision}" if name.revision != "main" else "")
 
 
-def _by_hand(name: HubName) -> str:
+def _by_hand(name: HubName, flag: str) -> str:
     page = f"{_ENDPOINT}/{name.repository}/resolve/{quote(name.revision, safe='')}/{_FILE}"
-    return f"download {page} where there is a network, and name that file"
+    return f"download {page} where there is a network, and name that file: {flag} FILE"

@@ -31,7 +31,7 @@ def find_weights(named: str | Path, *, flag: str = "--weights", say: Callable[[s
     """
     name = str(named)
     if name.startswith(PREFIX):
-        return hub_file(name, say=say)
+        return hub_file(name, flag=flag, say=say)
     path = Path(name).expanduser()
     if path.is_file():
         return path
