@@ -46,7 +46,7 @@ def dry_run(run: Run) -> None:
     print(f"plan      {plan}")
     print(f"images    {images} in {folders} classes ({source})")
     if initial is not None:
-        print(f"weights   {initial.words}")
+        print(f"start     {initial.words}")
     print(f"steps     {course.steps} = {run.epochs:g} epochs x {course.steps_per_epoch:.2f}")
     print(f"memory    {memory_line(run, plan, classes=classes)}")
     print(f"hours     {hours_line(run, plan, images=images)}")
