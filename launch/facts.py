@@ -60,7 +60,9 @@ def run_facts(
             "steps_per_epoch": session.course.steps_per_epoch,
         },
         "optimizer": describe_optimizer(optimizer),
-        "expected": expected_facts(session.run.recipe, images=session.data.train_images),
+        "expected": None  # what is expected is of random weights
+        if session.run.init_weights
+        else expected_facts(session.run.recipe, images=session.data.train_images),
         "found": session.found(),
         "versions": installed_versions(),
         "git": source_revision(),

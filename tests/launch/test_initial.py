@@ -195,6 +195,8 @@ def test_training_begins_with_them_and_goes_on_without_the_file(weights: Path, t
     (folder,) = tmp_path.glob("runs/finetune-*")
     facts = json.loads((folder / "run.json").read_text())
     assert facts["initial"]["sha256"] == facts["run"]["init_sha256"] == file_sha256(weights)
+    report = (folder / "report.html").read_text()
+    assert "five.safetensors, sha256" in report and "classifier of 5 classes replaced" in report
     torch.manual_seed(3)
     wanted = create_model(VARIANT, num_classes=3).state_dict()
     head = {name: tensor.clone() for name, tensor in wanted.items() if name.startswith("classifier.")}
