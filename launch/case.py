@@ -26,11 +26,12 @@ class Given:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Case:
-    """Weights and a view; `folder` takes what comes out."""
+    """Weights and a view; `folder` takes what comes out, `expect` is the Acc@1 in percent that is to."""
 
     given: Given
     view: View
     folder: Path
+    expect: float | None
 
 
 def find_given(request: Request, *, say: Callable[[str], None]) -> list[Given]:
@@ -85,7 +86,11 @@ def find_cases(request: Request, given: list[Given], *, data: str) -> tuple[list
         content = json.dumps(named)
         whole = request.out or _ROOT / f"evaluate-{hashlib.sha256(content.encode()).hexdigest()[:8]}"
         folders = [(request.out or _ROOT) / name for name in named]
-    cases = [Case(given=g, view=v, folder=f) for (v, g), f in zip(pairs, folders, strict=True)]
+    expected = request.expect or [None] * len(pairs)
+    cases = [
+        Case(given=g, view=v, folder=f, expect=e)
+        for (v, g), f, e in zip(pairs, folders, expected, strict=True)
+    ]
     return cases, whole
 
 

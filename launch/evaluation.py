@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from launch.attempt import Attempt, Missed
-from launch.case import Given, find_cases, find_given
+from launch.case import Case, Given, find_cases, find_given
 from launch.class_table import write_class_table
 from launch.engine.distributed import World, find_place, join
 from launch.engine.metrics import Score, evaluate_together
@@ -57,19 +57,15 @@ def evaluate_weights(request: Request, attempt: Attempt) -> None:
     for each in given:
         _check_classes(each, classes=classes, index=index)
     cases, whole = find_cases(request, given, data=index.identity)
-    attempts = {
-        case.folder: attempt if case.folder == whole else Attempt(folder=case.folder) for case in cases
-    }
-    if place.first:
-        for folder in {whole, *attempts}:
-            folder.mkdir(parents=True, exist_ok=True)
-            for name in (_RESULT, _CLASSES, _ALL):
-                (folder / name).unlink(missing_ok=True)  # an earlier attempt's is not this one's
     attempt.folder = whole
+    attempts = {whole: attempt} | {c.folder: Attempt(folder=c.folder) for c in cases if c.folder != whole}
+    if place.first:
+        for folder in attempts:
+            _clear(folder)
     models = [create_model(each.variant, num_classes=classes) for each in given]
     layouts = [load_weights(model, each.path) for model, each in zip(models, given, strict=True)]
     if place.first:
-        for each in {id(a): a for a in (attempt, *attempts.values())}.values():
+        for each in attempts.values():
             each.begin()
     world = join(place)
     for each, layout in zip(given, layouts, strict=True):
@@ -91,23 +87,23 @@ def evaluate_weights(request: Request, attempt: Attempt) -> None:
         shown = [case for case in cases if case.view == view]
         for case, layout, (score, predictions) in zip(shown, layouts, scores, strict=True):
             own = attempts[case.folder]
-            result = result_fields(request, case=case, layout=layout, index=index, score=score)
-            results.append(result)
-            tell(request, result, own, score=score, alone=len(cases) == 1, say=say)
-            if predictions is not None:
+            results.append(result_fields(request, case=case, layout=layout, index=index, score=score))
+            tell(case, results[-1], own, score=score, alone=len(cases) == 1, say=say)
+            if predictions is not None:  # rank 0
                 write_class_table(case.folder / _CLASSES, predictions, classes=index.classes)
-                write_json(case.folder / _RESULT, result)
+                write_json(case.folder / _RESULT, results[-1])
                 say(f"Evaluation folder: {case.folder}")
                 if own is not attempt:
                     own.record()
+    missed = [own.message for own in attempts.values() if own.state == "fault"]
     if place.first:
         finish(results, whole, attempt, say=say)
-    if attempt.state == "fault":
-        raise Missed(attempt.message)
+    if missed:
+        raise Missed("; ".join(missed))
 
 
 def tell(
-    request: Request,
+    case: Case,
     result: Mapping[str, Any],
     attempt: Attempt,
     *,
@@ -125,14 +121,14 @@ def tell(
     authors = published(variant) if result["published_acc1"] is not None else None
     if authors is not None:
         say(published_line(score, authors))
-    if request.expect is None:
+    if case.expect is None:
         return
-    outcome = Comparison(hits=score.hits1, images=score.images, figure=request.expect)
-    attempt.message = verdict(outcome, tolerance=request.tolerance)
-    if outcome.within(request.tolerance):
+    outcome = Comparison(hits=score.hits1, images=score.images, figure=case.expect)
+    attempt.message = where + verdict(outcome, tolerance=result["tolerance"])
+    if outcome.within(result["tolerance"]):
         say(attempt.message)
     else:
-        attempt.state = "fault"
+        attempt.state = "fault"  # said at the end
 
 
 def finish(
@@ -162,6 +158,13 @@ def open_val(data: Path, *, machines: int = 1, say: Callable[[str], None]) -> In
     named = class_names(train) if split != data and train.is_dir() else []
     # val may lack classes of train
     return open_index(split, classes=named or None, machines=machines, say=say)
+
+
+def _clear(folder: Path) -> None:
+    """Makes the folder, and removes what an earlier attempt left there: it is not this one's."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in (_RESULT, _CLASSES, _ALL):
+        (folder / name).unlink(missing_ok=True)
 
 
 def _check_classes(given: Given, *, classes: int, index: Index) -> None:

@@ -14,8 +14,8 @@ from pipeline.config import Evaluation, Feeding
 from rexnet.channels import TOTAL_STRIDE, variant_shape
 
 
-def _several(kind: type, *, metavar: str, flag: str, example: str) -> Any:
-    """Returns how a flag that takes several numbers is read."""
+def _several(kind: type, *, metavar: str, meaning: str) -> Any:
+    """Returns how a flag that takes several numbers is read; `meaning` is said of what is none."""
 
     def read(words: list[str]) -> tuple[Any, ...]:
         values = []
@@ -23,9 +23,7 @@ def _several(kind: type, *, metavar: str, flag: str, example: str) -> Any:
             try:
                 values.append(kind(word))
             except ValueError:
-                raise ValueError(
-                    f"{word!r} is no {metavar.lower()}; several are written --{flag} {example}"
-                ) from None
+                raise ValueError(f"{word!r} is no number; {meaning}") from None
         return tuple(values)
 
     return tyro.constructors.PrimitiveConstructorSpec(
@@ -37,24 +35,11 @@ def _several(kind: type, *, metavar: str, flag: str, example: str) -> Any:
     )
 
 
-_SIZES = _several(int, metavar="PIXELS", flag="image-size", example="224 256")
-_RATIOS = _several(float, metavar="RATIO", flag="crop-ratio", example="0.875 1.0")
+_SIZES = _several(int, metavar="PIXELS", meaning="several are written --image-size 224 256")
+_RATIOS = _several(float, metavar="RATIO", meaning="several are written --crop-ratio 0.875 1.0")
 
 
-def _percent(words: list[str]) -> float:
-    try:
-        return float(words[0])
-    except ValueError:
-        raise ValueError(f"{words[0]!r} is no number; it is a percentage: --expect 77.86") from None
-
-
-_PERCENT = tyro.constructors.PrimitiveConstructorSpec[float](
-    nargs=1,
-    metavar="PERCENT",
-    instance_from_str=_percent,
-    is_instance=lambda value: value is None or isinstance(value, float),
-    str_from_instance=lambda value: [str(value)],
-)
+_PERCENTS = _several(float, metavar="PERCENT", meaning="it is a percentage: --expect 77.86")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,8 +67,9 @@ class Request:
     data: Path
     """Folder that holds val/ with one folder of images per class, or that folder itself."""
 
-    expect: Annotated[float | None, _PERCENT] = None
-    """Acc@1 in percent that is to come out, 77.86 say; farther off than --tolerance, the exit code is 1."""
+    expect: Annotated[tuple[float, ...], _PERCENTS] = ()
+    """Acc@1 in percent that is to come out, 77.86 say; farther off than --tolerance, the exit code is 1. Of
+    several evaluations, as many as there are, in the order of the table: sizes, crops, weights."""
 
     tolerance: float = 0.1
     """Percentage points that Acc@1 may be off --expect, either way."""
@@ -127,10 +113,10 @@ class Request:
         _check_expectation(self.expect, tolerance=self.tolerance)
         _check_sizes(self.image_size, self.crop_ratio)
         count = len(self.weights) * len(self.views())
-        if self.expect is not None and count > 1:
+        if self.expect and len(self.expect) != count:
             raise ValueError(
-                f"--expect is the figure of one evaluation, but {count} are asked for: leave it out, or name "
-                "one --weights, --image-size and --crop-ratio"
+                f"--expect has {len(self.expect)} figures for {count} evaluations: one for each weights, "
+                "at one size and crop, is easiest"
             )
         if self.num_classes is not None and self.num_classes < 1:
             raise ValueError(f"num-classes is {self.num_classes}, but a network has at least one class")
@@ -176,13 +162,15 @@ def check_out(out: Path) -> Path:
     return out
 
 
-def _check_expectation(expect: float | None, *, tolerance: float) -> None:
-    if expect is not None and not 0 <= expect <= 100:
-        raise ValueError(f"expect is {expect:g}, but is a percentage, 0 to 100: --expect 77.86")
-    if expect is not None and 0 < expect <= 1:
-        raise ValueError(
-            f"expect is {expect:g}, which reads as a share, but is a percentage: --expect {100 * expect:.10g}"
-        )
+def _check_expectation(expected: tuple[float, ...], *, tolerance: float) -> None:
+    for expect in expected:
+        if not 0 <= expect <= 100:
+            raise ValueError(f"expect is {expect:g}, but is a percentage, 0 to 100: --expect 77.86")
+        if 0 < expect <= 1:
+            raise ValueError(
+                f"expect is {expect:g}, which reads as a share, but is a percentage: "
+                f"--expect {100 * expect:.10g}"
+            )
     if not 0 <= tolerance <= 100:
         raise ValueError(f"tolerance is {tolerance:g}, but is in percentage points: --tolerance 0.1")
 

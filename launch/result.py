@@ -25,8 +25,8 @@ def result_fields(request: Request, *, case: Case, layout: str, index: Index, sc
     given, view = case.given, case.view
     authors = published(given.variant) if is_imagenet_1k_val(index) else None
     outcome = None
-    if request.expect is not None:
-        outcome = Comparison(hits=score.hits1, images=score.images, figure=request.expect)
+    if case.expect is not None:
+        outcome = Comparison(hits=score.hits1, images=score.images, figure=case.expect)
     return {
         "weights": str(given.path),
         "weights_sha256": given.sha256,
@@ -46,7 +46,7 @@ def result_fields(request: Request, *, case: Case, layout: str, index: Index, sc
         "crop_ratio": view.evaluation.crop_ratio,
         "interpolation": view.evaluation.interpolation,
         "decoder": request.decoder,
-        "expected": request.expect,
+        "expected": case.expect,
         "tolerance": None if outcome is None else request.tolerance,
         "difference": None if outcome is None else round(outcome.difference, 6),
         "interval": None if outcome is None else [round(end, 6) for end in outcome.interval],

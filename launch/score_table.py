@@ -15,22 +15,24 @@ _TITLES = (
     "loss",
     "images",
     "published",
+    "expected",
     "weights",
 )
-_LEFT = (0, 9)  # columns of words
+_LEFT = 0  # the column of words
 
 
 def score_table(results: Sequence[Mapping[str, Any]]) -> str:
     """Returns a table with a row for each content of a result.json, in the order given."""
     rows = [_TITLES, *(_row(result) for result in results)]
-    if all(result["published_acc1"] is None for result in results):
-        rows = [row[:8] + row[9:] for row in rows]
+    for column, name in ((9, "expected"), (8, "published_acc1")):
+        if all(result[name] is None for result in results):
+            rows = [row[:column] + row[column + 1 :] for row in rows]
     last = len(rows[0]) - 1
     widths = [max(len(row[i]) for row in rows) for i in range(last)]
     lines = []
     for row in rows:
         cells = [
-            cell.ljust(width) if i in _LEFT else cell.rjust(width)
+            cell.ljust(width) if i == _LEFT else cell.rjust(width)
             for i, (cell, width) in enumerate(zip(row, widths, strict=False))
         ]
         lines.append("  ".join([*cells, row[last]]))
@@ -50,5 +52,6 @@ def _row(result: Mapping[str, Any]) -> tuple[str, ...]:
         "not finite" if loss is None else f"{loss:.4f}",
         str(result["images"]),
         "-" if published is None else f"{published:g}",
+        "-" if result["expected"] is None else f"{result['expected']:g} ({result['difference']:+.3f})",
         result["weights"],
     )

@@ -154,7 +154,7 @@ def test_the_folder_is_named_by_weights_data_and_settings() -> None:
         *(named(replace(request, **change)) for change in changes),
     ]
     assert len({name, *others}) == 1 + len(others)
-    moved = replace(request, weights=("c",), data=Path("d"), expect=77.9, feeding=Feeding(workers=3))
+    moved = replace(request, weights=("c",), data=Path("d"), expect=(77.9,), feeding=Feeding(workers=3))
     assert named(moved, replace(given, path=Path("c"))) == name
 
 
@@ -219,9 +219,12 @@ def test_several_weights_see_the_same_images_and_each_has_its_own_folder(
     theirs = translate(wide.state_dict(), wide.shape, source="ours", to="official")
     torch.save({"state_dict": theirs}, tmp_path / "theirs.pth")
     grid = ("--image-size", 32, 48, "--eval-batch", 5, "--crop-ratio", 1)
+    wrong = ("--expect", 100, 100, 100, 100)
     files = ("finished", "theirs.pth")
-    done = run("evaluate", "--weights", *files, "--data", data, *grid, cwd=tmp_path, processes=2)
-    assert done.returncode == 0, done.stderr
+    done = run("evaluate", "--weights", *files, "--data", data, *grid, *wrong, cwd=tmp_path, processes=2)
+    (told,) = (line for line in done.stderr.splitlines() if line.startswith("evaluate.py: "))
+    assert done.returncode == 1 and told.count("; beyond 0.10") == 4, done.stderr
+    assert f"{VARIANT} at 32 pixels, crop 1: Acc@1" in told
     *lines, last = done.stdout.splitlines()
     results = json.loads(last)
     keys = [(result["variant"], result["image_size"]) for result in results]
@@ -233,22 +236,26 @@ def test_several_weights_see_the_same_images_and_each_has_its_own_folder(
         assert [word for word in wanted if word not in line.split()] == []
     (whole,) = (path for path in (tmp_path / "runs").iterdir() if "rexnet" not in path.name)
     assert read(whole / "results.json")["results"] == results
-    assert "4 evaluations" in read(whole / "attempt.json")["message"]
+    assert read(whole / "attempt.json")["state"] == "fault"
     folders = {}
     for folder in (tmp_path / "runs").glob("evaluate-rexnet*"):
         result = read(folder / "result.json")
         folders[result["variant"], result["image_size"]] = folder
-        assert result in results and f"{result['acc1']:.3f}" in read(folder / "attempt.json")["message"]
+        attempt = read(folder / "attempt.json")
+        assert result in results and f"{result['acc1']:.3f}" in attempt["message"]
+        assert attempt["state"] == "fault" and result["expected"] == 100
         with (folder / "classes.csv").open() as file:
             rows = list(csv.DictReader(file))
         assert sum(int(row["images"]) for row in rows) == IMAGES and len(rows) == 3
         assert sum(int(row["hits@1"]) for row in rows) == result["hits1"]
     assert len(folders) == 4
 
+    assert "expected" in lines[at]
     alone = run("evaluate", "--weights", finished, "--data", data, *grid[:2], *grid[3:], cwd=tmp_path)
     assert alone.returncode == 0, alone.stderr
     assert f"Evaluation folder: runs/{folders[VARIANT, 32].name}" in alone.stdout  # the same as of several
-    ours = last_line(alone) | {"weights": results[0]["weights"]}
+    asked = ("weights", "expected", "tolerance", "difference", "interval")
+    ours = last_line(alone) | {name: results[0][name] for name in asked}
     assert ours.pop("loss") == pytest.approx(results[0].pop("loss"), rel=1e-12) and ours == results[0]
 
 
@@ -285,7 +292,10 @@ MISTAKES = {
     "crop in percent": (["--crop-ratio", "87.5"], ["crop-ratio is 87.5", "at most 1"]),
     "no weights": (["--weights"], ["no weights are named"]),
     "weights twice": (["--weights", "w.pth", "v.pth", "w.pth"], ["w.pth is named twice"]),
-    "several figures": (["--expect", "77.86", "--image-size", "224", "256"], ["one evaluation, but 2 are"]),
+    "several figures": (
+        ["--expect", "77.86", "--image-size", "224", "256"],
+        ["--expect has 1 figures for 2 evaluations"],
+    ),
     "hub": (["--weights", "hf-hub:rexnet_100"], ["hf-hub:OWNER/NAME", "hf-hub:timm/rexnet_100.nav_in1k"]),
     "decoder": (["--decoder", "pil"], ["'pil'", "'pillow'"]),
     "timing": (["--decode", "measure"], ["--decode measure", "--decode auto, gpu or cpu"]),
