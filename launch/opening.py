@@ -22,6 +22,7 @@ from launch.engine.determinism import make_deterministic
 from launch.engine.distributed import Place, find_device, find_place, join
 from launch.engine.optimizer import check_backend
 from launch.folder import RunFolder, run_folder
+from launch.initial import read_initial, with_checksum
 from launch.plan import make_plan
 from launch.session import Session
 from launch.track.terminal import Terminal
@@ -95,6 +96,20 @@ def check_readable(train: Index, *, share: float) -> None:
         )
 
 
+def outputs(run: Run, train: Index) -> int:
+    """Returns how many classes the network tells apart.
+
+    Raises:
+        ValueError: the data has more.
+    """
+    there = len(train.classes)
+    if run.num_classes is not None and run.num_classes < there:
+        raise ValueError(
+            f"num-classes is {run.num_classes}, but {train.root} has {there} class folders; leave it out"
+        )
+    return run.num_classes or there
+
+
 def open_session(
     run: Run,
     attempt: Attempt,
@@ -125,6 +140,8 @@ def open_session(
     graph.place(device, decode=run.feeding.decode)
     data = open_data(run, machines=place.nodes, say=say)
     check_readable(data.train, share=run.feeding.max_bad)
+    classes = outputs(run, data.train)
+    run = with_checksum(run, say=say)
     key = identity(run, train=data.train.identity, val=data.val.identity)
     path = run_folder(run, identity=key)
     folder = RunFolder(path.with_name(path.name + suffix))
@@ -135,6 +152,8 @@ def open_session(
         facts = None
     resolved = run if facts is None else as_before(run, facts, device=device.type)
     plan = make_plan(resolved, nodes=place.nodes, ranks=place.world_size)
+    anew = fresh or bool(suffix) or not folder.is_begun()
+    initial = read_initial(run, classes=classes, say=say) if anew else None
     if place.first:
         claim(folder, run, key, fresh)
     tried = try_decoding(resolved.feeding, place)
@@ -143,7 +162,18 @@ def open_session(
     if world.recorder:
         say(f"NCCL's last collectives, should they time out: {world.recorder}*")
     say(str(plan))
-    session = Session(resolved, asked=run, plan=plan, data=data, world=world, identity=key)
+    session = Session(
+        resolved,
+        asked=run,
+        plan=plan,
+        data=data,
+        world=world,
+        identity=key,
+        classes=classes,
+        initial=initial,
+    )
+    if initial is not None:
+        say(initial.words)
     say(f"{world.device_name} x {place.world_size}, {session.precision}, {len(data.train)} training images")
     session.settle_decoding(tried, earlier=None if facts is None else facts["found"], say=say)
     session.settle_layout(say)

@@ -25,6 +25,7 @@ from launch.engine.preemption import StopRequest
 from launch.engine.running_stats import RunningStats
 from launch.engine.state import Average, TrainState
 from launch.engine.step import Step, assumed_layout, choose_precision, make_scaler
+from launch.initial import Initial
 from launch.layout import choose_layout
 from launch.plan import Plan
 from launch.scoring import score
@@ -43,9 +44,23 @@ class Session:
         run: the run, with what its first start found out in the place of `auto` and None.
         asked: the run as it was asked for.
         identity: the hash of `asked` and the data.
+        classes: outputs of the network.
+        initial: what the weights are before the first step; what is not in it is random.
     """
 
-    def __init__(self, run: Run, *, asked: Run, plan: Plan, data: Data, world: World, identity: str):
+    def __init__(
+        self,
+        run: Run,
+        *,
+        asked: Run,
+        plan: Plan,
+        data: Data,
+        world: World,
+        identity: str,
+        classes: int,
+        initial: Initial | None = None,
+    ):
+        self.classes, self.initial = classes, initial
         self.run, self.asked, self.identity = run, asked, identity
         self.plan, self.data, self.world = plan, data, world
         self.precision: Precision = choose_precision(run.numerics, world.device)
@@ -105,17 +120,19 @@ class Session:
     def new_state(self, layout: Layout | None = None) -> TrainState:
         """Returns the state before the first step, in the run's layout unless told another.
 
-        The weights follow from the seed alone.
+        The weights follow from the seed, and from what the run begins with.
         """
         run, device, layout = self.run, self.world.device, layout or self.layout
         torch.manual_seed(run.seed)
         model = create_model(
             run.variant,
-            num_classes=len(self.data.train.classes),
+            num_classes=self.classes,
             dropout=run.dropout,
             drop_path=run.drop_path,
             align=layout.align,
         )
+        if self.initial is not None:
+            model.load_state_dict({**model.state_dict(), **self.initial.state})
         model = model.to(device=device, memory_format=layout.memory_format)  # pyright: ignore[reportCallIssue]
         average = Average(model)
         return TrainState(

@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rexnet.layouts import translate
     from rexnet.model import ReXNet, create_model
-    from rexnet.weights import load_weights, save_weights
+    from rexnet.weights import find_variant, load_weights, save_weights
 
-__all__ = ["ReXNet", "create_model", "load_weights", "save_weights", "translate"]
+__all__ = ["ReXNet", "create_model", "find_variant", "load_weights", "save_weights", "translate"]
 
 _HOMES = {
     "ReXNet": "rexnet.model",
     "create_model": "rexnet.model",
+    "find_variant": "rexnet.weights",
     "load_weights": "rexnet.weights",
     "save_weights": "rexnet.weights",
     "translate": "rexnet.layouts",

@@ -5,6 +5,7 @@ metadata; read are also the authors' .pth and timm's files.
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,8 +14,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from rexnet.channels import NetworkShape
+from rexnet.channels import NetworkShape, variant_shape
 from rexnet.layouts import LAYOUTS, Layout, module_names, recognise, translate
+from rexnet.published import published_variants
 
 MEAN = (0.485, 0.456, 0.406)
 """Of ImageNet's red, green and blue, on a scale of 0 to 1; what images are normalised with."""
@@ -87,6 +89,34 @@ def class_count(source: Source, shape: NetworkShape) -> int:
     if f"{classifier}.weight" not in state:
         raise ValueError(f"{_name(source)} lacks the classifier of this network, {classifier}.weight")
     return state[f"{classifier}.weight"].shape[0]
+
+
+def find_variant(source: Source) -> str | None:
+    """Returns the network that weights are of: what our metadata says, or the published one whose channel
+    counts they have; None where they are of no published network.
+
+    Raises:
+        FileNotFoundError, ValueError: as `load_weights`.
+    """
+    if not isinstance(source, Mapping) and Path(source).suffix == ".safetensors" and Path(source).is_file():
+        with suppress(SafetensorError):  # a damaged file is told of below
+            if told := read_metadata(Path(source)).get("variant"):
+                return told
+    state = _read(source)
+    return next((name for name in published_variants() if _has_channels(state, variant_shape(name))), None)
+
+
+def _has_channels(state: Mapping[str, Tensor], shape: NetworkShape) -> bool:
+    """Whether the norms behind a network's stem, blocks and head are as wide as `shape` says."""
+    layout = recognise(state, shape)
+    if layout is None:
+        return False
+    ends = ("stem.norm", ".project.norm", "head.norm", "neck_norm")
+    norms = [getattr(names, layout) for names in module_names(shape) if names.ours.endswith(ends)]
+    neck = [shape.neck] if shape.neck else []
+    wanted = [shape.stem, *(block.outputs for block in shape.blocks), shape.penultimate, *neck]
+    tensors = [state.get(f"{norm}.weight") for norm in norms]
+    return [None if tensor is None else len(tensor) for tensor in tensors] == wanted
 
 
 def _layout(state: Mapping[str, Tensor], shape: NetworkShape, source: Source) -> Layout:

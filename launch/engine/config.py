@@ -9,6 +9,9 @@ from typing import Literal
 OPERATION = {"operation": True}
 """Field metadata: may change between two attempts at the same run."""
 
+ADDED = {"added": True}
+"""Field metadata: came later; at its default it is no part of the identity, which earlier runs so keep."""
+
 Precision = Literal["auto", "fp16", "bf16", "fp32"]
 
 OptimizerName = Literal["sgd", "adamw", "lamb"]
