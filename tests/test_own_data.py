@@ -68,7 +68,7 @@ def unreadable(mine: Path) -> None:
 
 LAYOUTS: dict[str, Callable[[Path], Any]] = {
     "it holds cat, dog": unsplit,
-    "it lies one level deeper": deeper,
+    "it lies deeper": deeper,
     "no folder val": lambda mine: (mine / "val").rename(mine / "validation"),
     "not sorted into class folders": flat,
     "class folders that": lambda mine: (mine / "val" / "dog").rename(mine / "val" / "Cat"),
