@@ -50,13 +50,17 @@ def training_of(weights: Provenance) -> Training | None:
         "ImageNet-1k" if name == "imagenet-1k"
         else name or ("a folder of images" if given else "images that the program draws")
     )  # fmt: skip
-    counts = f"{data['train_images']} training and {data['val_images']} validation images"
+    counts = ", ".join(
+        f"{data[key]} {called}"
+        for key, called in (("train_images", "training images"), ("val_images", "validation images"))
+        if key in data
+    )
     return Training(
         recipe=facts["recipe"],
         command=command(fields, ranks=plan["ranks"], nodes=plan["nodes"], data=given)
         if facts["recipe"] in RECIPES
         else None,
-        data=f"{what}: {counts} in {data['classes']} classes",
+        data=f"{what}: {counts or 'not recorded how many images'}, {data['classes']} classes",
         imagenet=name == "imagenet-1k",
         facts=_facts(run, fields, plan, final=weights.final),
     )
@@ -64,9 +68,10 @@ def training_of(weights: Provenance) -> Training | None:
 
 def _facts(run: RunFiles, fields: dict[str, Any], plan: dict[str, Any], *, final: bool) -> dict[str, str]:
     facts, starts = run.facts, attempts(run)
+    of = plan.get("micro_batch")
     told = {
         "Epochs": f"{fields['epochs']:g}",
-        "Batch": f"{plan['batch']} images, in micro-batches of {plan['micro_batch']}",
+        "Batch": f"{fields['batch']} images" + (f", in micro-batches of {of}" if of else ""),
         "Seed": str(fields["seed"]),
         "Precision": str((facts.get("found") or {}).get("precision", "not recorded")),
         "Machine": machine(facts),

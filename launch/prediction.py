@@ -25,6 +25,7 @@ from pipeline.index import Index
 from pipeline.listing import list_images
 from rexnet.model import ReXNet, create_model
 
+_WIDEST = 10_000  # characters of a line off a terminal, where other programs read it
 _SIZE = 224  # pixels, at which the published weights were evaluated
 
 
@@ -118,7 +119,8 @@ def show_table(answers: Answers, *, console: Console | None = None) -> None:
                 Text(_line(guess.name), style="" if place else "bold"),
             )
     if not console.is_terminal:
-        console.width = max(console.width, console.measure(table).maximum)
+        unbounded = console.options.update(max_width=_WIDEST)
+        console.width = max(console.width, console.measure(table, options=unbounded).maximum)
     console.print(table)
 
 

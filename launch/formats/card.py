@@ -78,7 +78,7 @@ def card_text(card: Card) -> str:
     """Returns README.md."""
     parts = [
         _head(card),
-        f"# {plain(card.contents.variant)}",
+        f"# {_title(card.contents.variant)}",
         "ReXNet ([Han et al., CVPR 2021](https://arxiv.org/abs/2007.00992)), a network for naming what an "
         "image shows.",
         "## Result",
@@ -97,6 +97,11 @@ def card_text(card: Card) -> str:
         "of whoever uses weights that were trained on them is not said here.",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _title(variant: str) -> str:
+    family, _, width = variant.rpartition("_")
+    return f"ReXNet{'-lite' * family.endswith('_lite')} {width}"
 
 
 def file_size(count: int) -> str:
@@ -145,7 +150,7 @@ def _result(card: Card) -> str:
     result = card.result
     if result is None:
         return "Not measured here" + (
-            f": the accuracy of these weights is {UNKNOWN}."
+            ": these weights came without the run that trained them."
             if card.training is None
             else ": the run has not ended."
         )
@@ -165,6 +170,7 @@ def _result(card: Card) -> str:
 def _network(card: Card) -> str:
     contents, size = card.contents, card.contents.image_size
     names = contents.class_names
+    assumed = "; assumed: nothing tells how the weights were evaluated" if contents.assumed else ""
     told = f"{contents.classes}" + ("; their names are not known" if names is None else "")
     if names is not None:
         shown = ", ".join(code(name) for name in names[:10])
@@ -174,7 +180,7 @@ def _network(card: Card) -> str:
         ["Parameters", f"{card.parameters / 1e6:.2f} million"],
         ["Multiply-accumulates", f"{card.macs / 1e9:.2f} billion for an image of {size} x {size} pixels"],
         ["Classes", told],
-        ["Image", f"RGB, {size} x {size} pixels, the central crop"],
+        ["Image", f"RGB, {size} x {size} pixels, the central crop{assumed}"],
         ["Resize", f"shorter side to {int(size / contents.crop_ratio)} pixels (crop ratio "
          f"{contents.crop_ratio:g}), {contents.interpolation}, antialiased"],
         ["Mean", f"{MEAN}, of values from 0 to 1"],

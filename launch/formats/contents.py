@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from rexnet.model import ReXNet
 
@@ -29,12 +29,23 @@ class Contents:
     """Side of that crop over the shorter side of the resized image."""
     interpolation: str
     """Filter of that resize: bicubic or bilinear."""
+    assumed: bool = False
+    """Whether nothing tells how images are to be shown, and the usual way stands here."""
     half: bool = False
     folded: bool = False
 
     @property
     def classes(self) -> int:
         return self.model.classifier.out_features
+
+    @property
+    def known(self) -> dict[str, Any]:
+        """What of this a header tells: arguments of `rexnet.save_weights`, but what is assumed."""
+        told = {"variant": self.variant, "class_names": self.class_names}
+        if self.assumed:
+            return told
+        shown = {"crop_ratio": self.crop_ratio, "interpolation": self.interpolation}
+        return told | {"image_size": self.image_size} | shown
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -59,14 +59,7 @@ def write_onnx(contents: Contents, folder: Path) -> Written:
             verbose=False,
         )
     assert program is not None
-    told = metadata(
-        contents.variant,
-        classes=contents.classes,
-        class_names=contents.class_names,
-        image_size=contents.image_size,
-        crop_ratio=contents.crop_ratio,
-        interpolation=contents.interpolation,
-    )
+    told = metadata(classes=contents.classes, **contents.known)
     program.model.metadata_props.update(told)
     program.save(folder / name, external_data=False)
     return Written(name=name, what=f"ONNX, opset {_OPSET}")

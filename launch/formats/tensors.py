@@ -14,15 +14,7 @@ from rexnet.weights import save_weights
 def write_ours(contents: Contents, folder: Path) -> Written:
     """Writes our layout, with all that is known of it in the header."""
     name = f"{contents.variant}.safetensors"
-    save_weights(
-        contents.model,
-        folder / name,
-        variant=contents.variant,
-        class_names=contents.class_names,
-        image_size=contents.image_size,
-        crop_ratio=contents.crop_ratio,
-        interpolation=contents.interpolation,
-    )
+    save_weights(contents.model, folder / name, **contents.known)
     return Written(name=name, what="this project's layout")
 
 

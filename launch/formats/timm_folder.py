@@ -28,14 +28,7 @@ def write_timm(contents: Contents, folder: Path) -> list[Written]:
     """
     model = contents.model
     state = translate(model.state_dict(), model.shape, source="ours", to="timm")
-    told = metadata(
-        contents.variant,
-        classes=contents.classes,
-        class_names=contents.class_names,
-        image_size=contents.image_size,
-        crop_ratio=contents.crop_ratio,
-        interpolation=contents.interpolation,
-    )
+    told = metadata(classes=contents.classes, **contents.known)
     write_tensors(state, folder / "model.safetensors", metadata={"format": "pt", **told})
     text = json.dumps(timm_config(contents), indent=2) + "\n"
     (folder / "config.json").write_text(text)
