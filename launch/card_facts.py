@@ -62,6 +62,7 @@ def training_of(weights: Provenance) -> Training | None:
         else None,
         data=f"{what}: {counts or 'not recorded how many images'}, {data['classes']} classes",
         imagenet=name == "imagenet-1k",
+        settings=fields,
         facts=_facts(run, fields, plan, final=weights.final),
     )
 

@@ -5,8 +5,10 @@ It tells what is known and says so of what is not; no figure in it comes from el
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from launch.formats.contents import Contents
 from launch.formats.loading import loading
@@ -40,6 +42,8 @@ class Training:
     """What repeats it; None where the recipe is not this project's."""
     data: str
     imagenet: bool
+    settings: Mapping[str, Any]
+    """All that makes the run this run."""
     facts: Mapping[str, str]
     """Further facts by what they are called."""
 
@@ -196,8 +200,8 @@ def _training(card: Card) -> str:
     rows = [["Recipe", code(training.recipe)], ["Data", plain(training.data)]]
     rows += [[name, plain(value)] for name, value in training.facts.items()]
     if training.command is None:
-        repeated = (
-            "The recipe is not one of this project's, so that no command repeats it from a checkout alone."
+        repeated = "The recipe is not one of this project's. Its settings are:\n\n" + block(
+            json.dumps(training.settings, indent=1), "json"
         )
     else:
         repeated = "This command repeats it, in a checkout of this project:\n\n" + block(

@@ -363,7 +363,7 @@ def test_names_of_users_stay_words(tmp_path: Path) -> None:
     line = hostile.replace("\n", "\\x0a")
     assert shown["Source revision"] == line and shown["Machine"] == f"{line}, 2 cores"
     assert shown["Recipe"] == line.replace("|", "¦")  # which cuts a cell, in code too
-    assert "repeats it from a checkout alone" in card
+    assert "not one of this project's" in card and '"weight_decay": 2e-05' in card
 
 
 @pytest.mark.parametrize("text", ["a`b``c", "`", "a|b", "\x1b[31m", "é\udcff", ""])
