@@ -187,9 +187,13 @@ def _folder_in_the_making(out: Path) -> Iterator[Path]:
     try:
         yield fresh
         _check_out(out)
-        if whole.is_dir():
-            shutil.rmtree(whole)
-        fresh.rename(whole)
+        if not whole.is_dir():
+            fresh.rename(whole)
+            return
+        for path in whole.iterdir():
+            path.unlink()
+        for path in fresh.iterdir():
+            path.rename(whole / path.name)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
 

@@ -92,7 +92,8 @@ def answer(
         return answers, faults
     with closing(_batches(index, showing, device)) as batches, torch.inference_mode():
         for batch in batches:
-            best = model(batch.images).softmax(dim=1).topk(min(top, len(names)))
+            images = batch.images.contiguous(memory_format=torch.channels_last)
+            best = model(images).softmax(dim=1).topk(min(top, len(names)))
             faults |= {bad.id: bad.fault for bad in batch.bad}
             for i, labels, shares in zip(
                 batch.ids.tolist(), best.indices.tolist(), best.values.tolist(), strict=True

@@ -159,6 +159,16 @@ def test_an_export_is_checked_described_and_made_anew(
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
+def test_an_empty_folder_is_filled(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    export(request(weights, Path(), formats=("pth",)))
+    assert {path.name for path in Path().iterdir()} == {
+        f"{VARIANT}.pth", "LICENSE", "README.md", "SHA256SUMS"
+    }  # fmt: skip
+    assert len([*tmp_path.iterdir()]) == 1
+
+
 def test_half_precision_is_half_the_size_and_nearly_the_same(weights: Path, tmp_path: Path) -> None:
     export(request(weights, tmp_path / "whole"))
     export(request(weights, tmp_path / "half", fp16=True))
