@@ -11,6 +11,7 @@ import torch
 from rich.console import Console
 
 from launch.imagenet_names import described, imagenet_words
+from launch.predict import main
 from launch.predict_request import PredictRequest
 from launch.prediction import Guess, predict, show_table
 from launch.provenance import fitting_variant, trace
@@ -86,7 +87,11 @@ def test_images_are_shown_as_evaluation_shows_them(
 
 
 def test_files_without_an_answer_are_named_and_the_others_answered(
-    images: Path, weights: Path, tmp_path: Path
+    images: Path,
+    weights: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     good = sorted(images.rglob("*.jpg"))[0]
     (tmp_path / "text.jpg").write_text("no image")
@@ -95,12 +100,13 @@ def test_files_without_an_answer_are_named_and_the_others_answered(
     strange.parent.mkdir()
     shutil.copy(good, strange)
     given = (tmp_path, "nowhere.png", good, "--weights", weights, "--top", 2)
-    done = run("predict", *given, cwd=tmp_path)
-    assert done.returncode == 1, done.stderr
-    told = sorted(line.removeprefix("predict.py: ") for line in done.stderr.splitlines())
+    monkeypatch.chdir(tmp_path)
+    assert main([*map(str, given)]) == 1
+    shown = capsys.readouterr()
+    told = sorted(line.removeprefix("predict.py: ") for line in shown.err.splitlines())
     assert len(told) == 3 and told[2] == "nowhere.png is not there"
     assert "cut.jpg has no end mark" in told[0] and "text.jpg is no intact image" in told[1]
-    lines = done.stdout.splitlines()
+    lines = shown.out.splitlines()
     assert lines[0].split() == ["Image", "%", "Class"] and len(lines) == 5
     assert f"{strange.parent}/[red]a\\nb.jpg" in lines[1] and str(good) in lines[3]
     assert lines[1].split()[1:] == lines[3].split()[1:]
@@ -199,8 +205,6 @@ MISTAKES = {
 
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_mistakes(mistake: str, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from launch.predict import main
-
     words, wanted = MISTAKES[mistake]
     places = {"EMPTY": str(tmp_path), "HERE": str(weights.parent)}
     words = [places.get(word, word) for word in words]
