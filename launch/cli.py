@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from launch.arguments import UsageError, first_rank, read_arguments
+from launch.arguments import UsageError, first_rank, read_arguments, value_of
 from launch.config import Run, from_plain
 from launch.naming import find_run
 from launch.recipes import RECIPES
@@ -51,6 +51,8 @@ def read_command(argv: Sequence[str]) -> Command | None:
             print("\n".join(f"{name:<16} {recipe.summary}" for name, recipe in RECIPES.items()))
         return None
     default = take_run(arguments)
+    if value_of("--init-weights", arguments) is not None:
+        default = replace(default, init_sha256=None)  # of the weights that were named before
     program = f"launch/train.py {default.recipe}"
     return read_arguments(Command, arguments, program=program, default=Command(run=default))
 

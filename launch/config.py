@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from launch.engine.config import OPERATION, Ema, Keeping, Numerics, Optim
+from launch.engine.config import ADDED, OPERATION, Ema, Keeping, Numerics, Optim
 from pipeline.config import Augmentation, Evaluation, Feeding
 from rexnet.channels import TOTAL_STRIDE, variant_shape
 
@@ -61,6 +62,16 @@ class Run:
     """Share of the training images, chosen by hash, that is not trained on but evaluated in the place of val,
     which is then looked at once, with the last weights."""
 
+    init_weights: str | None = field(default=None, metadata=OPERATION)
+    """Weights to begin with: a file, the folder of a run, or hf-hub:OWNER/NAME. A random classifier takes
+    the place of one of another number of classes."""
+
+    init_sha256: str | None = field(default=None, metadata=ADDED)
+    """SHA-256 of the file of these weights, which is refused where it has another. None: what it has."""
+
+    num_classes: int | None = field(default=None, metadata=ADDED)
+    """Outputs of the network. None: as many as train has class folders."""
+
     optim: Optim = field(default_factory=Optim)
     ema: Ema = field(default_factory=Ema)
     augmentation: Augmentation = field(default_factory=Augmentation)
@@ -91,6 +102,16 @@ class Run:
             raise ValueError(
                 f"hold-out is {self.hold_out:g}, but is a share of the training images, at most 0.5: "
                 "--hold-out 0.01"
+            )
+        if self.num_classes is not None and self.num_classes < 1:
+            raise ValueError(f"num-classes is {self.num_classes}, but a network has at least one class")
+        if self.init_sha256 is not None and not re.fullmatch(r"[0-9a-f]{64}", self.init_sha256):
+            raise ValueError(
+                f"init-sha256 is {self.init_sha256}, but is 64 hex digits, as sha256sum prints them"
+            )
+        if self.init_sha256 is not None and self.init_weights is None:
+            raise ValueError(
+                "init-sha256 is that of the initial weights: name them, too: --init-weights FILE"
             )
         for name in ("dropout", "drop_path"):
             if not 0 <= getattr(self, name) < 1:
@@ -130,7 +151,12 @@ def identity_fields(value: Any) -> Any:
         plain = to_plain(value)
         whole = isinstance(plain, float) and plain.is_integer()
         return int(plain) if whole else plain  # 90 and 90.0, which --epochs 90 gives, are one run
-    kept = (f for f in dataclasses.fields(value) if not f.metadata.get("operation"))
+    kept = (
+        f
+        for f in dataclasses.fields(value)
+        if not f.metadata.get("operation")
+        and not (f.metadata.get("added") and getattr(value, f.name) == f.default)
+    )
     fields = {f.name: identity_fields(getattr(value, f.name)) for f in kept}
     return {name: field for name, field in fields.items() if field != {}}
 

@@ -8,7 +8,8 @@ from launch.config import Run, to_plain
 from launch.engine.course import Course
 from launch.engine.distributed import find_place
 from launch.footprint import CUDA_GIB, DALI_GIB, footprint
-from launch.opening import open_data, open_terminal
+from launch.initial import read_initial, with_checksum
+from launch.opening import open_data, open_terminal, outputs
 from launch.plan import Plan, make_plan
 from launch.recipe import Recipe, v100_rate
 from launch.recipes import RECIPES
@@ -24,12 +25,18 @@ def dry_run(run: Run) -> None:
         ValueError, FileNotFoundError: the run could not start as asked.
     """
     place = find_place()
+    say = open_terminal(place)[1]
     plan = make_plan(run, nodes=place.nodes, ranks=place.world_size)
     if run.data is None and run.recipe != "demo":
-        images, classes, source = _IMAGENET_IMAGES, _IMAGENET_CLASSES, "ImageNet-1k assumed: no --data"
+        images, source = _IMAGENET_IMAGES, "ImageNet-1k assumed: no --data"
+        classes, folders = run.num_classes or _IMAGENET_CLASSES, _IMAGENET_CLASSES
     else:
-        data = open_data(run, say=open_terminal(place)[1])
-        images, classes, source = len(data.train), len(data.train.classes), f"{len(data.val)} for validation"
+        data = open_data(run, say=say)
+        images, source = len(data.train), f"{len(data.val)} for validation"
+        classes, folders = outputs(run, data.train), len(data.train.classes)
+    initial = None
+    if run.init_weights is not None:
+        initial = read_initial(with_checksum(run, say=say), classes=classes, say=say)
     course = Course(batch=plan.batch, images=images, epochs=run.epochs, log_every=run.keeping.log_every)
     if not place.first:
         return
@@ -37,7 +44,9 @@ def dry_run(run: Run) -> None:
     if run.recipe in RECIPES:
         print(f"recipe    {about(RECIPES[run.recipe])}")
     print(f"plan      {plan}")
-    print(f"images    {images} in {classes} classes ({source})")
+    print(f"images    {images} in {folders} classes ({source})")
+    if initial is not None:
+        print(f"start     {initial.words}")
     print(f"steps     {course.steps} = {run.epochs:g} epochs x {course.steps_per_epoch:.2f}")
     print(f"memory    {memory_line(run, plan, classes=classes)}")
     print(f"hours     {hours_line(run, plan, images=images)}")

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,25 +11,33 @@ from typing import Any
 import torch
 
 from launch.attempt import Attempt, Missed
-from launch.config import identity_fields
+from launch.case import Case, Given, find_cases, find_given
+from launch.class_table import write_class_table
 from launch.engine.distributed import World, find_place, join
-from launch.engine.metrics import Score, evaluate
+from launch.engine.metrics import Score, evaluate_together
 from launch.engine.ports import EvalBatches
 from launch.expectation import Comparison, verdict
 from launch.folder import write_json
-from launch.request import Request, check_out, find_weights
+from launch.request import Request, View, check_out
+from launch.result import published_line, result_fields
+from launch.score_table import score_table
 from launch.track.terminal import Terminal
-from pipeline.index import Index, is_imagenet_1k_val, open_index
+from pipeline.index import Index, open_index
 from pipeline.layout import check_split, class_names
+from rexnet.channels import variant_shape
 from rexnet.model import create_model
-from rexnet.published import Published, published
-from rexnet.weights import load_weights
+from rexnet.published import published
+from rexnet.weights import class_count, load_weights
 
 _RESULT = "result.json"
+_CLASSES = "classes.csv"
+_ALL = "results.json"
 
 
 def evaluate_weights(request: Request, attempt: Attempt) -> None:
-    """Evaluates over all ranks, prints the result and keeps it in the evaluation's folder.
+    """Evaluates over all ranks, prints the results and keeps each in its evaluation's folder.
+
+    All weights see the same batches, which are read once for each size and crop.
 
     Raises:
         ValueError, FileNotFoundError: weights and network or data do not fit, or are not there.
@@ -41,56 +47,103 @@ def evaluate_weights(request: Request, attempt: Attempt) -> None:
     say = Terminal().say if place.first else _nothing
     if request.out is not None:
         check_out(request.out)
-    weights = find_weights(request.weights)
+    given = find_given(request, say=say)
     index = open_val(request.data.expanduser(), machines=place.nodes, say=say)
     classes = request.num_classes or len(index.classes)
     if classes < len(index.classes):
         raise ValueError(
             f"num-classes is {classes}, but {index.root} has {len(index.classes)} class folders; leave it out"
         )
-    digest = _sha256(weights)
-    folder = request.out or evaluation_folder(request, weights=digest, data=index.identity)
+    for each in given:
+        _check_classes(each, classes=classes, index=index)
+    cases, whole = find_cases(request, given, data=index.identity)
+    attempt.folder = whole
+    attempts = {whole: attempt} | {c.folder: Attempt(folder=c.folder) for c in cases if c.folder != whole}
     if place.first:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / _RESULT).unlink(missing_ok=True)  # an earlier attempt's is not this one's
-    attempt.folder = folder
-    model = create_model(request.variant, num_classes=classes)
-    layout = load_weights(model, weights)
+        for folder in attempts:
+            _clear(folder)
+    models = [create_model(each.variant, num_classes=classes) for each in given]
+    layouts = [load_weights(model, each.path) for model, each in zip(models, given, strict=True)]
     if place.first:
-        attempt.begin()
+        for each in attempts.values():
+            each.begin()
     world = join(place)
-    say(f"{request.variant}, {layout} weights {weights}, {len(index)} images of {index.root}")
-    score, _ = evaluate(
-        model.to(device=world.device, memory_format=torch.channels_last),  # pyright: ignore[reportCallIssue]
-        _batches(request, index, world),
-        images=len(index),
-        device=world.device,
-        group=world.host_group,
-    )
-    for bad in score.bad:
-        say(f"bad image, counted as a miss: {bad}")
-    attempt.message = measured = (
+    for each, layout in zip(given, layouts, strict=True):
+        say(f"{each.variant}, {layout} weights {each.path}, {len(index)} images of {index.root}")
+    for model in models:
+        model.to(device=world.device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    results: list[dict[str, Any]] = []
+    for view in request.views():
+        scores = evaluate_together(
+            models,
+            _batches(request, view, index, world),
+            images=len(index),
+            device=world.device,
+            group=world.host_group,
+            keep=True,
+        )
+        for bad in scores[0][0].bad:
+            say(f"bad image, counted as a miss: {bad}")
+        shown = [case for case in cases if case.view == view]
+        for case, layout, (score, predictions) in zip(shown, layouts, scores, strict=True):
+            own = attempts[case.folder]
+            results.append(result_fields(request, case=case, layout=layout, index=index, score=score))
+            tell(case, results[-1], own, score=score, alone=len(cases) == 1, say=say)
+            if predictions is not None:  # rank 0
+                write_class_table(case.folder / _CLASSES, predictions, classes=index.classes)
+                write_json(case.folder / _RESULT, results[-1])
+                say(f"Evaluation folder: {case.folder}")
+                if own is not attempt:
+                    own.record()
+    missed = [own.message for own in attempts.values() if own.state == "fault"]
+    if place.first:
+        finish(results, whole, attempt, say=say)
+    if missed:
+        raise Missed("; ".join(missed))
+
+
+def tell(
+    case: Case,
+    result: Mapping[str, Any],
+    attempt: Attempt,
+    *,
+    score: Score,
+    alone: bool,
+    say: Callable[[str], None],
+) -> None:
+    """Says one result, and beside it what others published and what was expected; the attempt keeps it."""
+    variant, bad = result["variant"], result["bad_images"]
+    attempt.message = (
         f"Acc@1 {score.acc1:.3f} %  Acc@5 {score.acc5:.3f} %  loss {score.loss:.4f}  {score.images} images"
-    ) + (f", {len(score.bad)} of them bad" if score.bad else "")
-    say(measured)
-    authors = published(request.variant) if is_imagenet_1k_val(index) else None
+    ) + (f", {len(bad)} of them bad" if bad else "")
+    where = "" if alone else f"{variant} at {result['image_size']} pixels, crop {result['crop_ratio']:g}: "
+    say(f"{where}{attempt.message}")
+    authors = published(variant) if result["published_acc1"] is not None else None
     if authors is not None:
         say(published_line(score, authors))
-    outcome, missed = None, False
-    if request.expect is not None:
-        outcome = Comparison(hits=score.hits1, images=score.images, figure=request.expect)
-        attempt.message = verdict(outcome, tolerance=request.tolerance)
-        missed = not outcome.within(request.tolerance)
-        if not missed:
-            say(attempt.message)
-    if place.first:
-        where = {"weights": str(weights), "weights_sha256": digest, "weights_layout": layout}
-        result = where | result_fields(request, index=index, score=score, authors=authors, outcome=outcome)
-        write_json(folder / _RESULT, result)
-        say(f"Evaluation folder: {folder}")
-        print(json.dumps(result), flush=True)
-    if missed:
-        raise Missed(attempt.message)
+    if case.expect is None:
+        return
+    outcome = Comparison(hits=score.hits1, images=score.images, figure=case.expect)
+    attempt.message = where + verdict(outcome, tolerance=result["tolerance"])
+    if outcome.within(result["tolerance"]):
+        say(attempt.message)
+    else:
+        attempt.state = "fault"  # said at the end
+
+
+def finish(
+    results: list[dict[str, Any]], whole: Path, attempt: Attempt, *, say: Callable[[str], None]
+) -> None:
+    """Prints the last line; of several results, which are kept together, a table before it."""
+    if len(results) == 1:
+        print(json.dumps(results[0]), flush=True)
+        return
+    say(score_table(results))
+    write_json(whole / _ALL, {"results": results})
+    best = max(results, key=lambda result: result["acc1"])
+    attempt.message = f"{len(results)} evaluations; best Acc@1 {best['acc1']:.3f} %, of {best['weights']}"
+    say(f"All results: {whole / _ALL}")
+    print(json.dumps(results), flush=True)
 
 
 def open_val(data: Path, *, machines: int = 1, say: Callable[[str], None]) -> Index:
@@ -107,53 +160,24 @@ def open_val(data: Path, *, machines: int = 1, say: Callable[[str], None]) -> In
     return open_index(split, classes=named or None, machines=machines, say=say)
 
 
-def evaluation_folder(request: Request, *, weights: str, data: str) -> Path:
-    """Returns the default folder: a hash of weights, data and settings tells evaluations apart."""
-    settings = [request.variant, request.num_classes, request.image_size, request.decoder]
-    content = json.dumps([weights, data, settings, identity_fields(request.evaluation)], sort_keys=True)
-    return Path("runs") / f"evaluate-{request.variant}-{hashlib.sha256(content.encode()).hexdigest()[:8]}"
+def _clear(folder: Path) -> None:
+    """Makes the folder, and removes what an earlier attempt left there: it is not this one's."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in (_RESULT, _CLASSES, _ALL):
+        (folder / name).unlink(missing_ok=True)
 
 
-def published_line(score: Score, authors: Published) -> str:
-    """Returns how far Acc@1 is from what the authors published."""
-    comparison = Comparison(hits=score.hits1, images=score.images, figure=authors.acc1)
-    return f"published {authors.acc1} % at 224 pixels: {comparison}"
+def _check_classes(given: Given, *, classes: int, index: Index) -> None:
+    known = class_count(given.path, variant_shape(given.variant))
+    if known != classes:
+        raise ValueError(
+            f"{given.path} tells {known} classes apart, but wanted are {classes}: {index.root} has "
+            f"{len(index.classes)} class folders. To have it learn these: torchrun launch/train.py finetune "
+            f"--variant {given.variant} --init-weights {given.path} --data DIR"
+        )
 
 
-def result_fields(
-    request: Request,
-    *,
-    index: Index,
-    score: Score,
-    authors: Published | None,
-    outcome: Comparison | None,
-) -> dict[str, Any]:
-    """Returns what result.json tells besides the weights; accuracies in percent, differences in points."""
-    return {
-        "variant": request.variant,
-        "data": str(index.root),
-        "data_identity": index.identity,
-        "images": score.images,
-        "bad_images": [{"file": bad.file, "fault": bad.fault} for bad in score.bad],
-        "acc1": score.acc1,
-        "acc5": score.acc5,
-        "hits1": score.hits1,
-        "hits5": score.hits5,
-        "loss": score.loss if math.isfinite(score.loss) else None,
-        "image_size": request.image_size,
-        "crop_ratio": request.evaluation.crop_ratio,
-        "interpolation": request.evaluation.interpolation,
-        "decoder": request.decoder,
-        "expected": request.expect,
-        "tolerance": None if outcome is None else request.tolerance,
-        "difference": None if outcome is None else round(outcome.difference, 6),
-        "interval": None if outcome is None else [round(end, 6) for end in outcome.interval],
-        "published_acc1": None if authors is None else authors.acc1,
-        "published_acc5": None if authors is None else authors.acc5,
-    }
-
-
-def _batches(request: Request, index: Index, world: World) -> EvalBatches:
+def _batches(request: Request, view: View, index: Index, world: World) -> EvalBatches:
     if request.decoder == "pillow":  # either is imported alone, so that Pillow's works without DALI
         from pipeline.pillow import eval_batches
     else:
@@ -161,22 +185,14 @@ def _batches(request: Request, index: Index, world: World) -> EvalBatches:
     return partial(
         eval_batches,
         index,
-        evaluation=request.evaluation,
+        evaluation=view.evaluation,
         feeding=request.feeding,
         rank=world.place.rank,
         world_size=world.place.world_size,
         device=world.device,
-        image_size=request.image_size,
+        image_size=view.image_size,
         processes=world.sharing,
     )
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _nothing(line: str) -> None:

@@ -15,8 +15,8 @@ from rexnet.channels import TOTAL_STRIDE, variant_shape
 class ExportRequest:
     """Hand weights on: a folder with the formats of other programs, checksums and a model card."""
 
-    weights: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="WEIGHTS")]
-    """A run's folder, a .safetensors file, the authors' .pth, or timm's file."""
+    weights: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="WEIGHTS")]
+    """A run's folder, a .safetensors file, the authors' .pth, timm's file, or hf-hub:OWNER/NAME."""
 
     out: Path
     """The folder to write. An earlier export there is replaced; one that holds anything else is refused."""

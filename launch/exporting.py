@@ -41,7 +41,7 @@ def export(request: ExportRequest) -> None:
     if request.formats is not None and "onnx" in request.formats:
         check_onnx()
     _check_out(request.out)
-    weights = trace(request.weights, variant=request.variant, say=_say)
+    weights = trace(request.weights, variant=request.variant, flag="WEIGHTS", say=_say)
     source = create_model(weights.variant, weights=weights.file).eval()
     contents = _contents(request, weights, source)
     formats = _formats(request, contents)

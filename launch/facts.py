@@ -45,6 +45,9 @@ def run_facts(
             "train_identity": train.identity,
             "val_identity": val.identity,
         },
+        "initial": dict(session.initial.facts)
+        if session.initial
+        else (earlier.get("initial") if earlier else None),
         "official": {"acc1": figures.acc1, "acc5": figures.acc5} if figures else None,
         "earlier": {"acc1": figures.earlier_acc1} if figures else None,
         "plan": {
@@ -57,7 +60,9 @@ def run_facts(
             "steps_per_epoch": session.course.steps_per_epoch,
         },
         "optimizer": describe_optimizer(optimizer),
-        "expected": expected_facts(session.run.recipe, images=session.data.train_images),
+        "expected": None  # what is expected is of random weights
+        if session.run.init_weights
+        else expected_facts(session.run.recipe, images=session.data.train_images),
         "found": session.found(),
         "versions": installed_versions(),
         "git": source_revision(),

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from launch.engine.loop import Loop
-from launch.engine.metrics import Predictions, Score
+from launch.engine.metrics import Score
 from launch.engine.ports import Tracker
+from launch.engine.predictions import Predictions
 from launch.folder import RunFolder
 from launch.hold import Hold
 from launch.scoring import score

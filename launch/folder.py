@@ -21,6 +21,11 @@ def run_folder(run: Run, *, identity: str) -> Path:
     return run.out or _ROOT / f"{run.recipe}-{identity}"
 
 
+def run_folders(run: Run) -> list[Path]:
+    """Returns the folder that the run was given, or all that runs of its recipe have by default."""
+    return [run.out] if run.out else sorted(_ROOT.glob(f"{run.recipe}-*"))
+
+
 @dataclass(frozen=True, slots=True)
 class RunFolder:
     """The files of one run. Only rank 0 writes them."""
@@ -47,6 +52,10 @@ class RunFolder:
                 f"{self.record} is damaged ({error}); remove it and start again with as many GPUs: "
                 "the checkpoint beside it holds what a resume needs"
             ) from None
+
+    def is_begun(self) -> bool:
+        """Whether there is a checkpoint to go on from."""
+        return any((self.path / name).exists() for name in ("last.pt", "previous.pt"))
 
     def begun_by_earlier_attempt(self) -> bool:
         """Whether the job that started this process began the run, too, and was queued again: then --fresh is

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from launch.attempt import Attempt
+from launch.checks import architecture, gpus
 from launch.config import Run, identity
 from launch.data import Data
 from launch.decoding import try_decoding
@@ -21,12 +22,14 @@ from launch.engine.determinism import make_deterministic
 from launch.engine.distributed import Place, find_device, find_place, join
 from launch.engine.optimizer import check_backend
 from launch.folder import RunFolder, run_folder
+from launch.initial import read_initial, with_checksum
 from launch.plan import make_plan
 from launch.session import Session
 from launch.track.terminal import Terminal
 from pipeline import graph
 from pipeline.holding import hold_out
 from pipeline.index import Index, is_imagenet_1k, open_splits
+from pipeline.missing import what_is_missing
 from pipeline.synthetic import demo_folder
 from pipeline.walk import enumeration
 
@@ -63,12 +66,21 @@ def open_data(run: Run, *, machines: int = 1, say: Say) -> Data:
     if run.data is not None and (copy := os.environ.get("REXNET_STAGED")):
         folder = Path(copy)  # the same images on this machine's own disk, by launch/stage.py
     train, val = open_splits(folder, machines=machines, say=say)
+    for line in what_is_missing(train, val):
+        say(f"Note: {line}")
     imagenet = is_imagenet_1k(train, val)
     if not run.hold_out:
         return Data(train=train, val=val, is_imagenet=imagenet)
     trained, held = hold_out(train, share=run.hold_out)
     say(f"{len(held)} of {len(train)} training images are held out, to choose by")
     return Data(train=trained, val=val, held=held, is_imagenet=imagenet)
+
+
+def check_build(found: gpus.Gpus) -> None:
+    """Raises a ValueError where torch cannot use this machine's GPUs, or has no code for them."""
+    finding = architecture.judge(found)
+    if finding.level == "error":
+        raise ValueError(f"{finding.text}; {finding.remedy}")
 
 
 def check_readable(train: Index, *, share: float) -> None:
@@ -82,6 +94,20 @@ def check_readable(train: Index, *, share: float) -> None:
             f"index anew (python launch/index.py {shlex.quote(str(train.root))} --rescan), or allow more: "
             f"--max-bad {float(f'{2 * len(bad) / len(train):.1g}'):g}"
         )
+
+
+def outputs(run: Run, train: Index) -> int:
+    """Returns how many classes the network tells apart.
+
+    Raises:
+        ValueError: the data has more.
+    """
+    there = len(train.classes)
+    if run.num_classes is not None and run.num_classes < there:
+        raise ValueError(
+            f"num-classes is {run.num_classes}, but {train.root} has {there} class folders; leave it out"
+        )
+    return run.num_classes or there
 
 
 def open_session(
@@ -108,11 +134,14 @@ def open_session(
     if run.numerics.deterministic:
         make_deterministic()
     make_plan(run, nodes=place.nodes, ranks=place.world_size)
+    check_build(gpus.gather())
     device = find_device(place)
     check_backend(run.optim, device)
     graph.place(device, decode=run.feeding.decode)
     data = open_data(run, machines=place.nodes, say=say)
     check_readable(data.train, share=run.feeding.max_bad)
+    classes = outputs(run, data.train)
+    run = with_checksum(run, say=say)
     key = identity(run, train=data.train.identity, val=data.val.identity)
     path = run_folder(run, identity=key)
     folder = RunFolder(path.with_name(path.name + suffix))
@@ -123,6 +152,8 @@ def open_session(
         facts = None
     resolved = run if facts is None else as_before(run, facts, device=device.type)
     plan = make_plan(resolved, nodes=place.nodes, ranks=place.world_size)
+    anew = fresh or bool(suffix) or not folder.is_begun()
+    initial = read_initial(run, classes=classes, say=say) if anew else None
     if place.first:
         claim(folder, run, key, fresh)
     tried = try_decoding(resolved.feeding, place)
@@ -131,10 +162,22 @@ def open_session(
     if world.recorder:
         say(f"NCCL's last collectives, should they time out: {world.recorder}*")
     say(str(plan))
-    session = Session(resolved, asked=run, plan=plan, data=data, world=world, identity=key)
+    session = Session(
+        resolved,
+        asked=run,
+        plan=plan,
+        data=data,
+        world=world,
+        identity=key,
+        classes=classes,
+        initial=initial,
+    )
+    if initial is not None:
+        say(initial.words)
     say(f"{world.device_name} x {place.world_size}, {session.precision}, {len(data.train)} training images")
     session.settle_decoding(tried, earlier=None if facts is None else facts["found"], say=say)
     session.settle_layout(say)
+    session.settle_compile(say)
     if hint := idle_gpus(place.local_world_size, visible=torch.cuda.device_count()):
         say(hint)
     return session, folder
@@ -151,6 +194,8 @@ def as_before(run: Run, facts: Mapping[str, Any], *, device: str) -> Run:
     if numerics.precision == "auto":
         numerics = replace(numerics, precision=facts["found"]["precision"])
     feeding, found = run.feeding, facts["found"]
+    if found.get("compile") is False and facts["run"]["numerics"]["compile"]:
+        numerics = replace(numerics, compile=False)
     if found["device"] == device and "window" in found:
         measured = facts["run"]["feeding"]["decode"] == "measure"
         if feeding.decode == "auto" or (feeding.decode == "measure" and measured):

@@ -1,15 +1,16 @@
-"""What can be found out about a training before it holds a GPU. No torch."""
+"""What can be found out about a training before it holds a GPU. Needs torch for initial weights alone."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from launch.config import Run, identity
-from launch.folder import run_folder
+from launch.folder import RunFolder, run_folder
+from launch.initial import read_initial, with_checksum
 from launch.job_request import Training
 from launch.plan import Plan, make_plan
 from pipeline.index import find_index, open_splits
-from pipeline.layout import check_layout, check_short_scan
+from pipeline.layout import check_layout, check_short_scan, class_names
 from pipeline.walk import first_level
 
 
@@ -30,19 +31,25 @@ def check_training(training: Training, *, nodes: int, processes: int) -> tuple[P
             f"{training.recipe} needs a data set: behind --, --data DIR, or once for all export DATA=DIR; "
             "DIR holds train/ and val/ with one folder of images per class"
         )
-    key = None if run.data is None else find_identity(run, run.data.expanduser(), machines=nodes)
-    suffix = "-smoke" if training.command.smoke else ""
-    return plan, f"{run_folder(run, identity=key or '...')}{suffix}"
+    key, suffix = None, "-smoke" if training.command.smoke else ""
+    if run.data is not None:
+        data = run.data.expanduser()
+        check_layout(data)
+        run = with_checksum(run, say=print)
+        key = find_identity(run, data, machines=nodes)
+    folder = run_folder(run, identity=key or "...")
+    if run.data is not None and (training.command.fresh or suffix or not RunFolder(folder).is_begun()):
+        classes = run.num_classes or len(class_names(run.data.expanduser() / "train"))
+        read_initial(run, classes=classes, say=print)
+    return plan, f"{folder}{suffix}"
 
 
 def find_identity(run: Run, data: Path, *, machines: int) -> str | None:
     """Returns the run's identity if the data set has an index already.
 
     Raises:
-        ValueError, FileNotFoundError: it is not laid out as it must be, or several machines would have to
-            wait until one has read all of it.
+        ValueError: several machines would have to wait until one has read all of it.
     """
-    check_layout(data)
     missing = [split for split in (data / "train", data / "val") if _find(split) is None]
     for split in missing:
         if machines > 1:

@@ -19,8 +19,8 @@ class PredictRequest:
     files: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="FILES...")]
     """JPEG or PNG files, and folders, which are searched with all folders in them."""
 
-    weights: Path
-    """A run's folder, a .safetensors file, the authors' .pth, or timm's file."""
+    weights: str
+    """A run's folder, a .safetensors file, the authors' .pth, timm's file, or hf-hub:OWNER/NAME."""
 
     variant: str | None = None
     """The network, where the weights do not tell it: rexnet_ and its width."""

@@ -7,22 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from launch.reporting import run_files
 from launch.reporting.run_files import RunFiles
+from launch.weights import find_weights, variant_of
 from rexnet.channels import TOTAL_STRIDE, variant_shape
 from rexnet.files import read_metadata
-from rexnet.folding import fold_layers, is_folded
-from rexnet.layouts import recognise, translate
 from rexnet.metadata import read_class_names
-from rexnet.model import ReXNet
-from rexnet.published import published_variants
-from rexnet.weights import class_count, read_state
+from rexnet.weights import class_count
 
 _RESULT = "model.safetensors"
 _OF_A_RUN = (_RESULT, "last.pt", "previous.pt")
-"""Files of weights in a run's folder, the best first."""
+"""Files of weights in a run's folder."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,20 +40,24 @@ class Provenance:
     """Whether they are the result of a finished run."""
 
 
-def trace(given: Path, *, variant: str | None, say: Callable[[str], None]) -> Provenance:
-    """Returns what is known of the weights in a file, or in a run's folder.
+def trace(
+    named: str | Path, *, variant: str | None, flag: str = "--weights", say: Callable[[str], None]
+) -> Provenance:
+    """Returns what is known of the weights that `named` stands for: see `launch.weights.find_weights`.
 
     Args:
         variant: the network, where the weights do not tell it.
+        flag: what was typed before the name.
 
     Raises:
         FileNotFoundError, ValueError: there are no weights, or nothing tells which network they are of.
     """
-    file, folder = _locate(given.expanduser(), say=say)
-    run = None if folder is None else run_files.read(folder)
+    file = find_weights(named, flag=flag, say=say)
+    of_a_run = file.name in _OF_A_RUN and (file.parent / "run.json").is_file()
+    run = run_files.read(file.parent) if of_a_run else None
     told = read_metadata(file) if file.suffix == ".safetensors" else {}
     of_run = _shown_by(run)
-    name = _variant(file, asked=variant, told=told.get("variant") or (run and run.facts.get("variant")))
+    name = _variant(file, asked=variant)
     classes = class_count(file, variant_shape(name))
     return Provenance(
         file=file,
@@ -73,66 +72,18 @@ def trace(given: Path, *, variant: str | None, say: Callable[[str], None]) -> Pr
     )
 
 
-def _locate(path: Path, *, say: Callable[[str], None]) -> tuple[Path, Path | None]:
-    """Returns the file of weights, and the folder of the run that it lies in."""
-    if path.is_file():
-        inside = path.name in _OF_A_RUN and (path.parent / "run.json").is_file()
-        return path, path.parent if inside else None
-    if not path.is_dir():
-        raise FileNotFoundError(
-            f"there are no weights {path}; wanted is a run's folder, or a .safetensors or .pth file"
-        )
-    files = [path / name for name in _OF_A_RUN if (path / name).is_file()]
-    if not (path / "run.json").is_file():
-        inside = sorted(file for file in path.iterdir() if file.suffix in (".safetensors", ".pth"))
-        hint = f"; it holds {', '.join(map(str, inside[:4]))}" if inside else ""
-        raise ValueError(f"{path} is no run's folder, it has no run.json; name a file of weights{hint}")
-    if not files:
-        raise FileNotFoundError(f"{path} holds no weights yet: the run has not come to its first checkpoint")
-    if files[0].name != _RESULT:
-        say(f"{path} is not finished: these are the averaged weights of its last checkpoint, {files[0].name}")
-    return files[0], path
-
-
-def _variant(file: Path, *, asked: str | None, told: Any) -> str:
+def _variant(file: Path, *, asked: str | None) -> str:
+    found = variant_of(file)
     if asked is not None:
-        variant_shape(asked)
-        if told and told != asked:
-            raise ValueError(f"{file} holds weights of {told}, not of {asked}; leave out --variant")
+        if found is not None and found != asked:
+            raise ValueError(f"{file} holds weights of {found}, not of {asked}; leave out --variant")
         return asked
-    found = str(told) if told else fitting_variant(file)
     if found is None:
         raise ValueError(
             f"nothing tells which network {file} is of, and no published one has its shapes; name it: "
             "--variant rexnet_WIDTH"
         )
-    variant_shape(found)
     return found
-
-
-def fitting_variant(file: Path) -> str | None:
-    """Returns the published network whose tensors have the shapes of those in `file`, or None.
-
-    Raises:
-        FileNotFoundError, ValueError: it holds no state dict.
-    """
-    state = read_state(file)
-    for name in published_variants():
-        shape = variant_shape(name)
-        layout = recognise(state, shape)
-        if layout is None or (shape.neck and layout == "timm"):
-            continue
-        ours = translate(state, shape, source=layout, to="ours")
-        classes = ours["classifier.weight"].shape[0] if "classifier.weight" in ours else 0
-        if not classes:
-            continue
-        with torch.device("meta"):
-            model = ReXNet(shape, num_classes=classes)
-            wanted = (fold_layers(model) if is_folded(ours) else model).state_dict()
-        counters = {n: t for n, t in wanted.items() if n.endswith("num_batches_tracked")}
-        if {n: t.shape for n, t in (counters | ours).items()} == {n: t.shape for n, t in wanted.items()}:
-            return name
-    return None
 
 
 def _shown_by(run: RunFiles | None) -> dict[str, Any]:

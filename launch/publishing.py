@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from launch.config import fields_identity
+from launch.config import Run, fields_identity
 from launch.folder import write_json
 from launch.recipes import RECIPES
 from launch.reporting import run_files
@@ -103,7 +103,14 @@ def flags(fields: Mapping[str, Any]) -> list[str]:
         raise ValueError(
             f"there is no recipe {recipe!r} to publish a result of; there are {', '.join(RECIPES)}"
         )
-    return _flags(fields, RECIPES[recipe].run)
+    return [*_initial(fields, RECIPES[recipe].run), *_flags(fields, RECIPES[recipe].run)]
+
+
+def _initial(fields: Mapping[str, Any], usual: Run) -> list[str]:
+    """Returns the flag of the initial weights: the fields have their checksum alone, FILE stands for them."""
+    if fields.get("init_sha256"):
+        return ["--init-weights", "FILE"]
+    return ["--init-weights", "None"] if usual.init_weights else []
 
 
 def _flags(fields: Mapping[str, Any], default: Any) -> list[str]:

@@ -3,73 +3,120 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
+from launch.hub import PREFIX, read_hub_name
 from pipeline.config import Evaluation, Feeding
 from rexnet.channels import TOTAL_STRIDE, variant_shape
 
 
-def _percent(words: list[str]) -> float:
-    try:
-        return float(words[0])
-    except ValueError:
-        raise ValueError(f"{words[0]!r} is no number; it is a percentage: --expect 77.86") from None
+def _several(kind: type, *, metavar: str, meaning: str) -> Any:
+    """Returns how a flag that takes several numbers is read; `meaning` is said of what is none."""
+
+    def read(words: list[str]) -> tuple[Any, ...]:
+        values = []
+        for word in words:
+            try:
+                values.append(kind(word))
+            except ValueError:
+                raise ValueError(f"{word!r} is no number; {meaning}") from None
+        return tuple(values)
+
+    return tyro.constructors.PrimitiveConstructorSpec(
+        nargs="*",
+        metavar=f"{metavar} [{metavar} ...]",
+        instance_from_str=read,
+        is_instance=lambda value: isinstance(value, tuple),
+        str_from_instance=lambda values: [f"{value:g}" for value in values],
+    )
 
 
-_PERCENT = tyro.constructors.PrimitiveConstructorSpec[float](
-    nargs=1,
-    metavar="PERCENT",
-    instance_from_str=_percent,
-    is_instance=lambda value: value is None or isinstance(value, float),
-    str_from_instance=lambda value: [str(value)],
-)
+_SIZES = _several(int, metavar="PIXELS", meaning="several are written --image-size 224 256")
+_RATIOS = _several(float, metavar="RATIO", meaning="several are written --crop-ratio 0.875 1.0")
+
+
+_PERCENTS = _several(float, metavar="PERCENT", meaning="it is a percentage: --expect 77.86")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class View:
+    """One way to show the images."""
+
+    image_size: int
+    """Pixels of a side of the central crop."""
+
+    evaluation: Evaluation
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Request:
-    """Evaluate weights: Acc@1, Acc@5 and loss over every image of DIR/val; the last line is JSON."""
+    """Evaluate weights: Acc@1, Acc@5 and loss over every image of DIR/val; the last line is JSON.
 
-    variant: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="VARIANT")]
-    """The network: rexnet_ and its width."""
+    Of several weights, sizes or crops each is evaluated with each, and a table comes before that line."""
 
-    weights: Path
-    """A .safetensors file of a run, the authors' .pth, or timm's file."""
+    variant: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="VARIANT")] = ""
+    """The network: rexnet_ and its width. Left out, the weights tell it; given, it is that of all weights."""
+
+    weights: Annotated[tuple[str, ...], tyro.conf.arg(metavar="FILE [FILE ...]")]
+    """A .safetensors file or the folder of a run, the authors' .pth, timm's file, or hf-hub:OWNER/NAME."""
 
     data: Path
     """Folder that holds val/ with one folder of images per class, or that folder itself."""
 
-    expect: Annotated[float | None, _PERCENT] = None
-    """Acc@1 in percent that is to come out, 77.86 say; farther off than --tolerance, the exit code is 1."""
+    expect: Annotated[tuple[float, ...], _PERCENTS] = ()
+    """Acc@1 in percent that is to come out, 77.86 say; farther off than --tolerance, the exit code is 1. Of
+    several evaluations, as many as there are, in the order of the table: sizes, crops, weights."""
 
     tolerance: float = 0.1
     """Percentage points that Acc@1 may be off --expect, either way."""
 
     out: Path | None = None
-    """Folder of result.json and attempt.json. Default: runs/evaluate-<variant>-<hash of weights, data and
-    settings>."""
+    """Folder of result.json, classes.csv and attempt.json. Default: runs/evaluate-<variant>-<hash of weights,
+    data and settings>. Of several evaluations, the folder that holds theirs."""
 
     decoder: Literal["dali", "pillow"] = "dali"
     """What decodes, resizes and crops. Pillow confirms a result of DALI, and works where DALI does not."""
 
-    image_size: int = 224
-    """Pixels of a side of the central crop."""
+    image_size: Annotated[tuple[int, ...], _SIZES] = (224,)
+    """Pixels of a side of the central crop; several may be named."""
+
+    crop_ratio: Annotated[tuple[float, ...], _RATIOS] = (Evaluation().crop_ratio,)
+    """Side of the central crop over the shorter side of the resized image; several may be named."""
+
+    interpolation: Literal["bicubic", "bilinear"] = "bicubic"
+    """Filter of that resize, antialiased. Our accuracies and timm's of these networks are of bicubic,
+    torchvision's of its own of bilinear."""
+
+    eval_batch: int = Evaluation().eval_batch
+    """Images per batch, the same for every world size: sums of floats depend on it."""
 
     num_classes: int | None = None
     """Outputs of the network. Default: as many as there are class folders."""
 
-    evaluation: Evaluation = field(default_factory=Evaluation)
     feeding: Feeding = field(default_factory=Feeding)
 
     def __post_init__(self) -> None:
-        variant_shape(self.variant)
+        if self.variant:
+            variant_shape(self.variant)
+        if not self.weights:
+            raise ValueError("no weights are named: --weights FILE")
+        if len(set(self.weights)) < len(self.weights):
+            twice = next(name for name in self.weights if self.weights.count(name) > 1)
+            raise ValueError(f"{twice} is named twice: --weights takes each file once")
+        for name in self.weights:
+            if name.startswith(PREFIX):
+                read_hub_name(name)
         _check_expectation(self.expect, tolerance=self.tolerance)
-        if self.image_size < TOTAL_STRIDE:
+        _check_sizes(self.image_size, self.crop_ratio)
+        count = len(self.weights) * len(self.views())
+        if self.expect and len(self.expect) != count:
             raise ValueError(
-                f"image-size is {self.image_size} pixels, but the network takes {TOTAL_STRIDE} or more: it "
-                f"shrinks an image {TOTAL_STRIDE}-fold (--image-size {TOTAL_STRIDE})"
+                f"--expect has {len(self.expect)} figures for {count} evaluations: one for each weights, "
+                "at one size and crop, is easiest"
             )
         if self.num_classes is not None and self.num_classes < 1:
             raise ValueError(f"num-classes is {self.num_classes}, but a network has at least one class")
@@ -80,6 +127,18 @@ class Request:
                 "--decode measure and --window are of trainings: an evaluation decodes whole images, by "
                 "--decode auto, gpu or cpu"
             )
+
+    def views(self) -> list[View]:
+        """Returns each size with each crop."""
+        return [
+            View(
+                image_size=size,
+                evaluation=Evaluation(
+                    crop_ratio=ratio, interpolation=self.interpolation, eval_batch=self.eval_batch
+                ),
+            )
+            for size, ratio in product(self.image_size, self.crop_ratio)
+        ]
 
 
 def own_folder(out: Path | None) -> Path | None:
@@ -103,31 +162,28 @@ def check_out(out: Path) -> Path:
     return out
 
 
-def find_weights(weights: Path) -> Path:
-    """Returns the file that --weights names.
-
-    Raises:
-        ValueError: it is a folder.
-        FileNotFoundError: there is nothing.
-    """
-    path = weights.expanduser()
-    if path.is_file():
-        return path
-    if not path.is_dir():
-        raise FileNotFoundError(
-            f"there is no weights file {path}; --weights wants a .safetensors or .pth file"
-        )
-    inside = path / "model.safetensors"
-    wanted = inside if inside.is_file() else "a .safetensors or .pth file"
-    raise ValueError(f"{path} is a folder; --weights wants a file: {wanted}")
-
-
-def _check_expectation(expect: float | None, *, tolerance: float) -> None:
-    if expect is not None and not 0 <= expect <= 100:
-        raise ValueError(f"expect is {expect:g}, but is a percentage, 0 to 100: --expect 77.86")
-    if expect is not None and 0 < expect <= 1:
-        raise ValueError(
-            f"expect is {expect:g}, which reads as a share, but is a percentage: --expect {100 * expect:.10g}"
-        )
+def _check_expectation(expected: tuple[float, ...], *, tolerance: float) -> None:
+    for expect in expected:
+        if not 0 <= expect <= 100:
+            raise ValueError(f"expect is {expect:g}, but is a percentage, 0 to 100: --expect 77.86")
+        if 0 < expect <= 1:
+            raise ValueError(
+                f"expect is {expect:g}, which reads as a share, but is a percentage: "
+                f"--expect {100 * expect:.10g}"
+            )
     if not 0 <= tolerance <= 100:
         raise ValueError(f"tolerance is {tolerance:g}, but is in percentage points: --tolerance 0.1")
+
+
+def _check_sizes(sizes: tuple[int, ...], ratios: tuple[float, ...]) -> None:
+    for name, values in (("image-size", sizes), ("crop-ratio", ratios)):
+        if not values:
+            raise ValueError(f"--{name} wants a number, or several")
+        if len(set(values)) < len(values):
+            raise ValueError(f"{name} names a value twice: {' '.join(f'{value:g}' for value in values)}")
+    for size in sizes:
+        if size < TOTAL_STRIDE:
+            raise ValueError(
+                f"image-size is {size} pixels, but the network takes {TOTAL_STRIDE} or more: it "
+                f"shrinks an image {TOTAL_STRIDE}-fold (--image-size {TOTAL_STRIDE})"
+            )

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from launch.engine.agreement import Agreement, interruptible
-from launch.engine.metrics import Predictions, Score, evaluate
+from launch.engine.metrics import Score, evaluate
 from launch.engine.ports import MicroBatch
+from launch.engine.predictions import Predictions
 from launch.engine.preemption import StopRequest
 from pipeline import loader
 from pipeline.index import Index

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from launch.compiling import choose_compile
 from launch.config import Run, identity_fields
 from launch.data import Data
 from launch.decoding import choose_decoding
+from launch.engine.compilation import compiled
 from launch.engine.config import LayoutName, Precision
 from launch.engine.course import Course
 from launch.engine.distributed import World
@@ -23,6 +25,7 @@ from launch.engine.preemption import StopRequest
 from launch.engine.running_stats import RunningStats
 from launch.engine.state import Average, TrainState
 from launch.engine.step import Step, assumed_layout, choose_precision, make_scaler
+from launch.initial import Initial
 from launch.layout import choose_layout
 from launch.plan import Plan
 from launch.scoring import score
@@ -41,9 +44,23 @@ class Session:
         run: the run, with what its first start found out in the place of `auto` and None.
         asked: the run as it was asked for.
         identity: the hash of `asked` and the data.
+        classes: outputs of the network.
+        initial: what the weights are before the first step; what is not in it is random.
     """
 
-    def __init__(self, run: Run, *, asked: Run, plan: Plan, data: Data, world: World, identity: str):
+    def __init__(
+        self,
+        run: Run,
+        *,
+        asked: Run,
+        plan: Plan,
+        data: Data,
+        world: World,
+        identity: str,
+        classes: int,
+        initial: Initial | None = None,
+    ):
+        self.classes, self.initial = classes, initial
         self.run, self.asked, self.identity = run, asked, identity
         self.plan, self.data, self.world = plan, data, world
         self.precision: Precision = choose_precision(run.numerics, world.device)
@@ -53,12 +70,13 @@ class Session:
         self.layout_name: LayoutName = assumed_layout(self.precision, world.device)
         self.layout_found = "assumed"
         self.decode_found = "assumed"
+        self.compile, self.compile_found = False, "assumed"
         rank = world.place.rank
         self.share = Share(
             batch=plan.batch, micro_batch=plan.micro_batch, rank=rank, world_size=world.place.world_size
         )
 
-    def found(self) -> dict[str, str]:
+    def found(self) -> dict[str, Any]:
         """Returns what `auto` came to mean here."""
         device = self.world.device
         return {
@@ -69,6 +87,8 @@ class Session:
             "decode_found": self.decode_found,
             "layout": self.layout_name,
             "layout_found": self.layout_found,
+            "compile": self.compile,
+            "compile_found": self.compile_found,
         }
 
     def fields(self) -> dict[str, Any]:
@@ -80,6 +100,10 @@ class Session:
     def settle_layout(self, say: Callable[[str], None]) -> None:
         """Decides with all ranks how the network lies in memory; before it, what is assumed."""
         self.layout_name, self.layout_found = choose_layout(self, say=say)
+
+    def settle_compile(self, say: Callable[[str], None]) -> None:
+        """Decides with all ranks whether training passes are compiled; before it, they are not."""
+        self.compile, self.compile_found = choose_compile(self, say=say)
 
     def settle_decoding(
         self, tried: Found | None, *, earlier: Mapping[str, str] | None, say: Callable[[str], None]
@@ -96,17 +120,19 @@ class Session:
     def new_state(self, layout: Layout | None = None) -> TrainState:
         """Returns the state before the first step, in the run's layout unless told another.
 
-        The weights follow from the seed alone.
+        The weights follow from the seed, and from what the run begins with.
         """
         run, device, layout = self.run, self.world.device, layout or self.layout
         torch.manual_seed(run.seed)
         model = create_model(
             run.variant,
-            num_classes=len(self.data.train.classes),
+            num_classes=self.classes,
             dropout=run.dropout,
             drop_path=run.drop_path,
             align=layout.align,
         )
+        if self.initial is not None:
+            model.load_state_dict({**model.state_dict(), **self.initial.state})
         model = model.to(device=device, memory_format=layout.memory_format)  # pyright: ignore[reportCallIssue]
         average = Average(model)
         return TrainState(
@@ -130,6 +156,7 @@ class Session:
             draw_seed=lambda step, micro_batch: draw_seed(
                 seed=self.run.seed, step=step, micro_batch=micro_batch
             ),
+            prepare=compiled if self.compile else lambda model: model,
         )
         step.settle(self.constant_batch())
         return step

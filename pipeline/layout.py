@@ -95,8 +95,19 @@ def _instead(data: Path) -> str:
     if data.name in ("train", "val") and (above / "train").is_dir():
         return f"it is one split itself; name the folder above: {above}"
     classes, _ = first_level(data)
-    for name in classes:
-        if (data / name / "train").is_dir():
-            return f"it lies one level deeper: {data / name}"
+    if below := _below(data, levels=3):
+        return f"it lies deeper: {below}"
     wanted = f"wanted: {data}/train/CLASS/IMAGE.jpg and {data}/val/CLASS/IMAGE.jpg"
     return f"it holds {enumeration(classes)}; {wanted}" if classes else f"it holds no folders; {wanted}"
+
+
+def _below(folder: Path, *, levels: int) -> Path | None:
+    """The first folder below that holds train/, looking where there are few others: not among classes."""
+    names, _ = first_level(folder)
+    if len(names) > 10:
+        return None
+    for name in names:
+        if (folder / name / "train").is_dir():
+            return folder / name
+    found = (_below(folder / name, levels=levels - 1) for name in names) if levels > 1 else ()
+    return next((path for path in found if path is not None), None)

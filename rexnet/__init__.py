@@ -8,11 +8,12 @@ if TYPE_CHECKING:
     from rexnet.layouts import translate
     from rexnet.metadata import read_class_names
     from rexnet.model import ReXNet, create_model
-    from rexnet.weights import load_weights, save_weights
+    from rexnet.weights import find_variant, load_weights, save_weights
 
 __all__ = [
     "ReXNet",
     "create_model",
+    "find_variant",
     "fold",
     "load_weights",
     "read_class_names",
@@ -24,6 +25,7 @@ __all__ = [
 _HOMES = {
     "ReXNet": "rexnet.model",
     "create_model": "rexnet.model",
+    "find_variant": "rexnet.weights",
     "fold": "rexnet.folding",
     "load_weights": "rexnet.weights",
     "read_class_names": "rexnet.metadata",

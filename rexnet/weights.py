@@ -5,16 +5,18 @@ also the authors' .pth and timm's files.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
 from torch import Tensor, nn
 
-from rexnet.channels import NetworkShape
-from rexnet.files import read_content, write_tensors
+from rexnet.channels import NetworkShape, variant_shape
+from rexnet.files import read_content, read_metadata, write_tensors
 from rexnet.folding import is_folded
 from rexnet.layouts import LAYOUTS, Layout, module_names, recognise, translate
 from rexnet.metadata import metadata
+from rexnet.published import published_variants
 
 Source = Path | str | Mapping[str, Tensor]
 """A file of weights, or a state dict."""
@@ -96,6 +98,35 @@ def class_count(source: Source, shape: NetworkShape) -> int:
     if f"{classifier}.weight" not in state:
         raise ValueError(f"{_name(source)} lacks the classifier of this network, {classifier}.weight")
     return state[f"{classifier}.weight"].shape[0]
+
+
+def find_variant(source: Source) -> str | None:
+    """Returns the network that the weights in `source` are of; None where they are of no published one.
+
+    Our metadata say it, and otherwise the channel counts.
+
+    Raises:
+        FileNotFoundError, ValueError: as `load_weights`.
+    """
+    if not isinstance(source, Mapping) and Path(source).suffix == ".safetensors" and Path(source).is_file():
+        with suppress(ValueError):  # a damaged file is told of below
+            if told := read_metadata(Path(source)).get("variant"):
+                return told
+    state = read_state(source)
+    return next((name for name in published_variants() if _has_channels(state, variant_shape(name))), None)
+
+
+def _has_channels(state: Mapping[str, Tensor], shape: NetworkShape) -> bool:
+    """Whether the norms behind a network's stem, blocks and head are as wide as `shape` says."""
+    layout = recognise(state, shape)
+    if layout is None:
+        return False
+    ends = ("stem.norm", ".project.norm", "head.norm", "neck_norm")
+    norms = [getattr(names, layout) for names in module_names(shape) if names.ours.endswith(ends)]
+    neck = [shape.neck] if shape.neck else []
+    wanted = [shape.stem, *(block.outputs for block in shape.blocks), shape.penultimate, *neck]
+    tensors = [state.get(f"{norm}.weight") for norm in norms]
+    return [None if tensor is None else len(tensor) for tensor in tensors] == wanted
 
 
 def _layout(state: Mapping[str, Tensor], shape: NetworkShape, source: Source) -> Layout:

@@ -2,19 +2,17 @@
 
 import json
 import re
-import shlex
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from launch.cli import read_command
-from launch.config import to_plain
 from launch.recipes import RECIPES
+from tests.documented import PAGES, commands
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 README = (REPOSITORY / "README.md").read_text()
-PAGES = ["README.md", *sorted(f"docs/{path.name}" for path in (REPOSITORY / "docs").glob("*.md"))]
 
 
 def blocks(page: str) -> list[str]:
@@ -22,15 +20,8 @@ def blocks(page: str) -> list[str]:
     return re.findall(r"^```bash\n(.*?)^```$", (REPOSITORY / page).read_text(), flags=re.M | re.S)
 
 
-def commands() -> list[str]:
-    """All commands of the README: the lines of its blocks, and the first column of the commands' table."""
-    lines = [line for block in blocks("README.md") for line in block.splitlines()]
-    table = README.partition("## Commands")[2].partition("\n## ")[0]
-    return lines + re.findall(r"^\| `([^`]+)`", table, flags=re.M)
-
-
 def set_up() -> list[str]:
-    return [line for line in commands() if line.startswith("git clone")]
+    return [line for line in commands("README.md") if line.startswith("git clone")]
 
 
 def rows(section: str) -> list[list[str]]:
@@ -70,31 +61,6 @@ def test_ci_finds_the_test_command() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [c for c in commands() if "launch/train.py" in c and "git clone" not in c]
-)
-def test_arguments_of_train_are_understood(command: str, tmp_path: Path) -> None:
-    words = shlex.split(command)
-    arguments = words[words.index("launch/train.py") + 1 :]
-    if "--from" in arguments:
-        arguments[arguments.index("--from") + 1] = str(_some_run(tmp_path))
-    (tmp_path / "FILE.py").write_text("from launch.recipes import DEMO as NAME\n")
-    placeholders = {
-        "RECIPE": "rexnet_2.0",
-        "DIR": str(tmp_path),
-        "./FILE.py:NAME": f"{tmp_path}/FILE.py:NAME",
-    }
-    arguments = [placeholders.get(word, word) for word in arguments]
-    only_prints = "--help" in arguments or "--list" in arguments
-    assert (read_command(arguments) is None) == only_prints
-
-
-def _some_run(folder: Path) -> Path:
-    path = folder / "run.json"
-    path.write_text(json.dumps({"run": to_plain(RECIPES["demo"].run)}))
-    return path
-
-
-@pytest.mark.parametrize(
     "flag", re.findall(r"--[a-z-]+", README.partition("Short flags")[2].partition("\n\n")[0])
 )
 def test_short_flags_exist(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -112,13 +78,13 @@ def test_named_files_exist(page: str) -> None:
     )
     links = {link for link in re.findall(r"\]\(([^)#]+)", text) if "://" not in link}
     folder = (REPOSITORY / page).parent
-    placeholders = {"slurm/RECIPE.sh"}
+    placeholders = {"slurm/RECIPE.sh", "launch/NAME.py"}
     missing = [name for name in names - placeholders if not (REPOSITORY / name).exists()]
     assert missing + [link for link in links if not (folder / link).exists()] == []
 
 
 def test_named_recipes_exist() -> None:
-    named = set(re.findall(r"\b(rexnet_\d\.\d|cifar10|demo)\b", "\n".join(commands())))
+    named = set(re.findall(r"\b(rexnet_\d\.\d|cifar10|demo)\b", "\n".join(commands("README.md"))))
     assert named and named <= set(RECIPES)
 
 

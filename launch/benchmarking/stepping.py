@@ -9,7 +9,9 @@ from functools import partial
 from statistics import median
 
 import torch
+from torch import nn
 
+from launch.engine.compilation import compiled
 from launch.engine.config import LayoutName, Precision
 from launch.engine.layout import CANDIDATES, find_layout, trial
 from launch.engine.step import make_scaler
@@ -20,20 +22,34 @@ from launch.timing.rounds import Figures
 def stepping_ways(session: Session, *, steps: int) -> dict[str, Callable[[], Figures]]:
     """Returns, by layout and precision, what trains `steps` micro-batches and returns the medians of a step.
 
-    Precisions are the run's own and fp32.
+    Precisions are the run's own and fp32; with the run's own all layouts are compiled, too, where the session
+    has found that this works and pays.
     """
+    turn = partial(_turn, session, steps=steps)
     precisions: dict[Precision, None] = {"fp32": None, session.precision: None}
-    return {
-        f"{layout}, {precision}": partial(_turn, session, layout=layout, precision=precision, steps=steps)
+    ways = {
+        f"{layout}, {precision}": partial(turn, layout=layout, precision=precision)
         for layout in CANDIDATES
         for precision in precisions
     }
+    for layout in CANDIDATES if session.compile else ():
+        name = f"{layout}, {session.precision}, compiled"
+        ways[name] = partial(turn, layout=layout, precision=session.precision, prepare=compiled)
+    return ways
 
 
-def _turn(session: Session, *, layout: LayoutName, precision: Precision, steps: int) -> Figures:
+def _turn(
+    session: Session,
+    *,
+    layout: LayoutName,
+    precision: Precision,
+    steps: int,
+    prepare: Callable[[nn.Module], nn.Module] = lambda model: model,
+) -> Figures:
     found, batch = find_layout(layout), session.constant_batch()
     scaler = make_scaler(precision, device=session.world.device, scale=1024.0)
-    state = replace(session.new_state(found), scaler=scaler)
+    state = session.new_state(found)
+    state = replace(state, scaler=scaler, model=prepare(state.model))
     marks: list[float] = []
 
     def mark(result: torch.Tensor) -> None:

@@ -9,6 +9,9 @@ from typing import Literal
 OPERATION = {"operation": True}
 """Field metadata: may change between two attempts at the same run."""
 
+ADDED = {"added": True}
+"""Field metadata: came later; at its default it is no part of the identity, which earlier runs so keep."""
+
 Precision = Literal["auto", "fp16", "bf16", "fp32"]
 
 OptimizerName = Literal["sgd", "adamw", "lamb"]
@@ -102,6 +105,10 @@ class Numerics:
     layout: LayoutName = field(default="auto", metadata=OPERATION)
     """How tensors lie in memory; the network computes the same function in all. auto: what is fastest here,
     timed at a run's first start and kept."""
+
+    compile: bool = field(default=False, metadata=OPERATION)
+    """Compile the training passes with torch.compile, if that proves right and faster when the run starts;
+    else say why, and take the plain ones. Another order of sums, no other run."""
 
     deterministic: bool = field(default=False, metadata=OPERATION)
     """On a GPU, let a resumed run be bit-identical to an uninterrupted one, at some speed. Another order of

@@ -1,5 +1,6 @@
 """Exact top-1 and top-5 over a whole data set, however many processes share it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,8 +11,14 @@ from torch import Tensor, nn
 
 from launch.engine.bad_images import Bad, gather_bad
 from launch.engine.ports import BadImage, EvalBatches, MicroBatch
-
-_TOP = 5
+from launch.engine.predictions import (
+    TOP,
+    Predictions,
+    batch_predictions,
+    gather_predictions,
+    label_ranks,
+    whole_rows,
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,32 +45,6 @@ class Score:
         return 100 * self.hits5 / self.images
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Predictions:
-    """What was predicted: ids [N], labels [N], top-5 classes and their probabilities [N, 5], sorted by id.
-
-    Of an image that was bad, classes are -1 and probabilities 0.
-    """
-
-    ids: np.ndarray
-    labels: np.ndarray
-    top5: np.ndarray
-    probabilities: np.ndarray
-
-
-def label_ranks(logits: Tensor, labels: Tensor) -> Tensor:
-    """Returns [B] int64: how many classes stand before the label's in logits [B, C].
-
-    Equal logits are ordered by class, so a constant output is no hit but for class 0; where the label's
-    logit is not a number, every class stands before it.
-    """
-    own = logits.gather(1, labels[:, None])
-    classes = torch.arange(logits.shape[1], device=logits.device)
-    behind = (logits < own) | ((logits == own) & (classes >= labels[:, None]))
-    return (~behind).sum(dim=1)
-
-
-@torch.no_grad()
 def evaluate(
     model: nn.Module,
     batches: EvalBatches,
@@ -87,69 +68,83 @@ def evaluate(
     Raises:
         RuntimeError: another number of images was seen.
     """
-    training = model.training
-    model.eval()
-    counts = torch.zeros(3, dtype=torch.int64, device=device)
-    losses = torch.zeros((), dtype=torch.float64, device=device)
-    kept: list[tuple[np.ndarray, ...]] = []
-    found: list[BadImage] = []
+    (result,) = evaluate_together(
+        [model],
+        batches,
+        images=images,
+        device=device,
+        group=group,
+        memory_format=memory_format,
+        keep=keep,
+        split=split,
+    )
+    return result
+
+
+@torch.no_grad()
+def evaluate_together(
+    models: Sequence[nn.Module],
+    batches: EvalBatches,
+    *,
+    images: int,
+    device: torch.device,
+    group: dist.ProcessGroup,
+    memory_format: torch.memory_format = torch.channels_last,
+    keep: bool = False,
+    split: str = "val",
+) -> list[tuple[Score, Predictions | None]]:
+    """Returns what `evaluate` does of each model; the batches are read once."""
+    training = [model.training for model in models]
+    tallies = [_Tally(model.eval(), device=device, keep=keep) for model in models]
     for batch in batches():
-        logits = model(batch.images.contiguous(memory_format=memory_format))
+        shown = batch.images.contiguous(memory_format=memory_format)
+        for tally in tallies:
+            tally.add(batch, shown)
+    for model, before in zip(models, training, strict=True):
+        model.train(before)
+    return [tally.add_up(images=images, split=split, group=group) for tally in tallies]
+
+
+class _Tally:
+    """What one model makes of this rank's images."""
+
+    def __init__(self, model: nn.Module, *, device: torch.device, keep: bool):
+        self.model, self.device, self.keep = model, device, keep
+        self.counts = torch.zeros(3, dtype=torch.int64, device=device)
+        self.losses = torch.zeros((), dtype=torch.float64, device=device)
+        self.kept: list[tuple[np.ndarray, ...]] = []
+        self.found: list[BadImage] = []
+
+    def add(self, batch: MicroBatch, images: Tensor) -> None:
+        """Counts a batch, whose `images` lie as the model does."""
+        logits = self.model(images)
         labels, whole = batch.labels, slice(None)
         if batch.bad:
-            found += batch.bad
-            whole = torch.from_numpy(_whole_rows(batch)).to(device)
+            self.found += batch.bad
+            whole = torch.from_numpy(whole_rows(batch)).to(self.device)
         ranks = label_ranks(logits[whole], labels[whole])
-        counts[0] += (ranks < 1).sum()
-        counts[1] += (ranks < _TOP).sum()
-        counts[2] += len(labels)
-        losses += F.cross_entropy(logits[whole], labels[whole], reduction="sum")
-        if keep:
-            kept.append(_predictions(batch, logits))
-    model.train(training)
-    counts, losses = torch.cat([counts.cpu(), torch.tensor([len(found)])]), losses.cpu()
-    dist.all_reduce(counts, group=group)
-    dist.all_reduce(losses, group=group)
-    hits1, hits5, seen, bad = (int(value) for value in counts.tolist())
-    if seen != images:
-        raise RuntimeError(f"the evaluation saw {seen} images, but there are {images}")
-    score = Score(
-        hits1=hits1,
-        hits5=hits5,
-        images=seen,
-        loss=float(losses) / (seen - bad) if seen > bad else float("nan"),
-        bad=gather_bad(found, split=split, group=group) if bad else (),
-    )
-    return score, _gather(kept, group=group) if keep else None
+        self.counts[0] += (ranks < 1).sum()
+        self.counts[1] += (ranks < TOP).sum()
+        self.counts[2] += len(labels)
+        self.losses += F.cross_entropy(logits[whole], labels[whole], reduction="sum")
+        if self.keep:
+            self.kept.append(batch_predictions(batch, logits))
 
-
-def _whole_rows(batch: MicroBatch) -> np.ndarray:
-    """Returns [B] bool: which rows show their image."""
-    return ~np.isin(batch.ids, [bad.id for bad in batch.bad])
-
-
-def _predictions(batch: MicroBatch, logits: Tensor) -> tuple[np.ndarray, ...]:
-    top = logits.softmax(dim=1).topk(min(_TOP, logits.shape[1]))
-    classes, probabilities = top.indices.cpu().numpy(), top.values.cpu().numpy()
-    lost = ~_whole_rows(batch)
-    classes[lost], probabilities[lost] = -1, 0
-    return batch.ids, batch.labels.cpu().numpy(), classes, probabilities
-
-
-def _gather(kept: list[tuple[np.ndarray, ...]], *, group: dist.ProcessGroup) -> Predictions | None:
-    first = dist.get_rank() == 0
-    everybody: list[list[tuple[np.ndarray, ...]]] | None = (
-        [[] for _ in range(dist.get_world_size())] if first else None
-    )
-    dist.gather_object(kept, everybody, dst=0, group=group)
-    if everybody is None:
-        return None
-    parts = [part for rank in everybody for part in rank]
-    ids, labels, top5, probabilities = (np.concatenate(column) for column in zip(*parts, strict=True))
-    order = np.argsort(ids)
-    return Predictions(
-        ids=ids[order],
-        labels=labels[order],
-        top5=top5[order],
-        probabilities=probabilities[order].astype(np.float32),
-    )
+    def add_up(
+        self, *, images: int, split: str, group: dist.ProcessGroup
+    ) -> tuple[Score, Predictions | None]:
+        """Returns the result over all ranks."""
+        counts, losses = torch.cat([self.counts.cpu(), torch.tensor([len(self.found)])]), self.losses.cpu()
+        dist.all_reduce(counts, group=group)
+        dist.all_reduce(losses, group=group)
+        hits1, hits5, seen, bad = (int(value) for value in counts.tolist())
+        if seen != images:
+            raise RuntimeError(f"the evaluation saw {seen} images, but there are {images}")
+        score = Score(
+            hits1=hits1,
+            hits5=hits5,
+            images=seen,
+            loss=float(losses) / (seen - bad) if seen > bad else float("nan"),
+            bad=gather_bad(self.found, split=split, group=group) if bad else (),
+        )
+        return score, gather_predictions(self.kept, group=group) if self.keep else None

@@ -87,6 +87,7 @@ class Step:
         accumulation: this rank's micro-batches per step.
         first_micro_batch: number of its first one within the step.
         draw_seed: (step, micro_batch) -> seed of dropout and drop-path.
+        prepare: makes of the network what training passes go through, as a compiler does.
 
     Attributes:
         totals: sums since they were last cleared, see `TOTALS`.
@@ -108,6 +109,7 @@ class Step:
         accumulation: int,
         first_micro_batch: int,
         draw_seed: Callable[[int, int], int],
+        prepare: Callable[[nn.Module], nn.Module] = lambda model: model,
     ):
         self.state = state
         self.optim = optim
@@ -119,7 +121,7 @@ class Step:
         self.first_micro_batch = first_micro_batch
         self.draw_seed = draw_seed
         self.parameters = [p for p in state.model.parameters() if p.requires_grad]
-        self.replica = replicate(state.model, device)
+        self.replica = replicate(prepare(state.model), device)
         self.totals = torch.zeros(len(TOTALS), dtype=torch.float64, device=device)
         self.shown = torch.zeros(3, dtype=torch.float64, device=device)
         self.losses = torch.zeros(accumulation, device=device)
@@ -139,7 +141,7 @@ class Step:
         self.whole.start()
         state = self.state
         state.model.train()
-        before = state.stats.snapshot()
+        before = state.stats.begin()
         clear_gradients(state.optimizer)
         self.shown.zero_()
         self.own_work.start()
@@ -149,7 +151,7 @@ class Step:
             torch.manual_seed(self.draw_seed(state.step, self.first_micro_batch + k))
             self._accumulate(batch, k=k)
         with record_function("optimizer"):
-            sound = state.stats.average_ranks(self.losses.sum())
+            sound = state.stats.average(self.losses)
             skipped = self._update(lr, sound=sound)
             state.stats.settle(before, skipped=skipped)
             state.average.update(state.model, state.stats, decay=decay, skipped=skipped)
@@ -175,7 +177,6 @@ class Step:
         self.own_work.read()
 
     def _accumulate(self, batch: MicroBatch, *, k: int) -> None:
-        self.state.stats.share_momentum(k + 1, self.accumulation)
         last = k == self.accumulation - 1
         with nullcontext() if last else self.replica.no_sync():
             with (
@@ -189,6 +190,7 @@ class Step:
             with record_function("backward"):
                 self.state.scaler.scale(loss / self.accumulation).backward()
         with torch.no_grad():
+            self.state.stats.add()
             size = batch.labels.shape[0]
             self.losses[k] = loss
             self.shown[0] += loss * size

@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from launch.reporting.charts import CALLED, HEALTH, is_drawn, metrics
@@ -103,12 +104,19 @@ def run_facts(runs: Sequence[RunFiles]) -> str:
     def steps(plan: Mapping[str, Any]) -> str:
         return f"{plan.get('steps', 0):,}, {plan.get('steps_per_epoch', 0):,.2f} an epoch"
 
+    def initial(found: Mapping[str, Any]) -> str | None:
+        if not found:
+            return None
+        classifier = f"classifier of {found['classes']} classes {found['classifier']}"
+        return f"{Path(found['weights']).name}, sha256 {str(found['sha256'])[:12]}, {classifier}"
+
     def of(run: RunFiles) -> dict[str, Any]:
         facts, plan, data = run.facts, run.facts.get("plan") or {}, run.facts.get("data") or {}
         tracked = facts.get("wandb") or {}
         return {
             "recipe": facts.get("recipe"),
             "variant": facts.get("variant"),
+            "initial weights": initial(facts.get("initial") or {}),
             "batch": batch(plan),
             "nodes": plan.get("nodes"),
             "steps": steps(plan),

@@ -58,13 +58,20 @@ def ratios(measured: Measured, figure: str, *, of: str, to: str) -> Spread:
 
 
 def table(measured: Measured) -> str:
-    """Returns the ways as a Markdown table: medians, and least and most over the rounds."""
+    """Returns the ways as a Markdown table: medians, and least and most over the rounds.
+
+    The last column is images/s as a multiple of the first way's, by pairs, where there are several.
+    """
     names = list(dict.fromkeys(key for figures in measured.values() for key in figures))
-    rows = [["", *names], ["---"] * (len(names) + 1)]
-    rows += [
-        [way, *(str(figures[name]) if name in figures else "-" for name in names)]
-        for way, figures in measured.items()
-    ]
+    first, *others = measured
+    compare = bool(others) and all("images/s" in figures for figures in measured.values())
+    last = [f"times {first}"] if compare else []
+    rows = [["", *names, *last], ["---"] * (len(names) + 1 + len(last))]
+    for way, figures in measured.items():
+        cells = [str(figures[name]) if name in figures else "-" for name in names]
+        if compare:
+            cells.append("1" if way == first else str(ratios(measured, "images/s", of=way, to=first)))
+        rows.append([way, *cells])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 

@@ -9,7 +9,8 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from launch.engine.metrics import Predictions, Score, evaluate, label_ranks
+from launch.engine.metrics import Score, evaluate
+from launch.engine.predictions import Predictions, label_ranks
 
 pytestmark = pytest.mark.usefixtures("alone")
 

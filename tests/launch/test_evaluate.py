@@ -1,5 +1,6 @@
 """The evaluation program: its figures, its exit codes and what it leaves behind."""
 
+import csv
 import json
 import math
 import shutil
@@ -12,15 +13,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
+from launch.case import Given, evaluation_folder
 from launch.engine.confidence import wilson_interval
 from launch.engine.metrics import Score
-from launch.evaluation import evaluation_folder, open_val, published_line
+from launch.evaluation import open_val
 from launch.expectation import Comparison, verdict
 from launch.request import Request, own_folder
+from launch.result import published_line
 from pipeline import synthetic
-from pipeline.config import Evaluation, Feeding
+from pipeline.config import Feeding
 from pipeline.index import Index, is_imagenet_1k_val
+from rexnet.layouts import translate
 from rexnet.model import create_model
 from rexnet.published import published
 from rexnet.weights import save_weights
@@ -127,29 +132,30 @@ def test_the_published_figure_stands_beside_the_imagenet_validation_set_only() -
 
 
 def test_the_folder_is_named_by_weights_data_and_settings() -> None:
-    request = Request(variant="rexnet_1.0", weights=Path("a"), data=Path("b"))
-    name = evaluation_folder(request, weights="w", data="d")
-    assert (
-        str(name).startswith("runs/evaluate-rexnet_1.0-")
-        and len(name.name) == len("evaluate-rexnet_1.0-") + 8
+    request = Request(weights=("a",), data=Path("b"))
+    given = Given(path=Path("a"), sha256="w", variant="rexnet_1.0")
+
+    def named(asked: Request, weights: Given = given, data: str = "d") -> str:
+        (view,) = asked.views()
+        return evaluation_folder(asked, given=weights, view=view, data=data)
+
+    name = named(request)
+    assert name == "evaluate-rexnet_1.0-8850234f"  # a folder once made is found again
+    changes: tuple[dict[str, Any], ...] = (
+        {"image_size": (288,)},
+        {"decoder": "pillow"},
+        {"crop_ratio": (1.0,)},
+        {"interpolation": "bilinear"},
     )
     others = [
-        evaluation_folder(request, weights="x", data="d"),
-        evaluation_folder(request, weights="w", data="e"),
-        *(
-            evaluation_folder(replace(request, **change), weights="w", data="d")
-            for change in (
-                {"variant": "rexnet_1.3"},
-                {"image_size": 288},
-                {"decoder": "pillow"},
-                {"evaluation": Evaluation(crop_ratio=1.0)},
-                {"evaluation": Evaluation(interpolation="bilinear")},
-            )
-        ),
+        named(request, replace(given, sha256="x")),
+        named(request, data="e"),
+        named(request, replace(given, variant="rexnet_1.3")),
+        *(named(replace(request, **change)) for change in changes),
     ]
     assert len({name, *others}) == 1 + len(others)
-    moved = replace(request, weights=Path("c"), data=Path("d"), expect=77.9, feeding=Feeding(workers=3))
-    assert evaluation_folder(moved, weights="w", data="d") == name
+    moved = replace(request, weights=("c",), data=Path("d"), expect=(77.9,), feeding=Feeding(workers=3))
+    assert named(moved, replace(given, path=Path("c"))) == name
 
 
 def test_labels_are_those_of_training_where_val_lacks_a_class(data: Path, tmp_path: Path) -> None:
@@ -201,6 +207,58 @@ def test_a_met_expectation_ends_well_and_a_missed_one_with_one_sentence(
     assert last_line(missed)["loss"] == pytest.approx(result["loss"], rel=1e-2)
 
 
+def test_several_weights_see_the_same_images_and_each_has_its_own_folder(
+    data: Path, weights: Path, tmp_path: Path
+) -> None:
+    """A run's folder and the authors' layout of another network, at two sizes, on two processes."""
+    finished = tmp_path / "finished"
+    finished.mkdir()
+    shutil.copy(weights, finished / "model.safetensors")
+    torch.manual_seed(2)
+    wide = create_model("rexnet_1.0", num_classes=3)
+    theirs = translate(wide.state_dict(), wide.shape, source="ours", to="official")
+    torch.save({"state_dict": theirs}, tmp_path / "theirs.pth")
+    grid = ("--image-size", 32, 48, "--eval-batch", 5, "--crop-ratio", 1)
+    wrong = ("--expect", 100, 100, 100, 100)
+    files = ("finished", "theirs.pth")
+    done = run("evaluate", "--weights", *files, "--data", data, *grid, *wrong, cwd=tmp_path, processes=2)
+    (told,) = (line for line in done.stderr.splitlines() if line.startswith("evaluate.py: "))
+    assert done.returncode == 1 and told.count("; beyond 0.10") == 4, done.stderr
+    assert f"{VARIANT} at 32 pixels, crop 1: Acc@1" in told
+    *lines, last = done.stdout.splitlines()
+    results = json.loads(last)
+    keys = [(result["variant"], result["image_size"]) for result in results]
+    assert keys == [(VARIANT, 32), ("rexnet_1.0", 32), (VARIANT, 48), ("rexnet_1.0", 48)]
+    assert [result["weights_layout"] for result in results] == ["ours", "official"] * 2
+    at = next(i for i, line in enumerate(lines) if line.startswith("network "))
+    for line, result in zip(lines[at + 1 : at + 5], results, strict=True):
+        wanted = [result["variant"], str(result["image_size"]), f"{result['acc1']:.3f}", result["weights"]]
+        assert [word for word in wanted if word not in line.split()] == []
+    (whole,) = (path for path in (tmp_path / "runs").iterdir() if "rexnet" not in path.name)
+    assert read(whole / "results.json")["results"] == results
+    assert read(whole / "attempt.json")["state"] == "fault"
+    folders = {}
+    for folder in (tmp_path / "runs").glob("evaluate-rexnet*"):
+        result = read(folder / "result.json")
+        folders[result["variant"], result["image_size"]] = folder
+        attempt = read(folder / "attempt.json")
+        assert result in results and f"{result['acc1']:.3f}" in attempt["message"]
+        assert attempt["state"] == "fault" and result["expected"] == 100
+        with (folder / "classes.csv").open() as file:
+            rows = list(csv.DictReader(file))
+        assert sum(int(row["images"]) for row in rows) == IMAGES and len(rows) == 3
+        assert sum(int(row["hits@1"]) for row in rows) == result["hits1"]
+    assert len(folders) == 4
+
+    assert "expected" in lines[at]
+    alone = run("evaluate", "--weights", finished, "--data", data, *grid[:2], *grid[3:], cwd=tmp_path)
+    assert alone.returncode == 0, alone.stderr
+    assert f"Evaluation folder: runs/{folders[VARIANT, 32].name}" in alone.stdout  # the same as of several
+    asked = ("weights", "expected", "tolerance", "difference", "interval")
+    ours = last_line(alone) | {name: results[0][name] for name in asked}
+    assert ours.pop("loss") == pytest.approx(results[0].pop("loss"), rel=1e-12) and ours == results[0]
+
+
 def test_pillow_needs_no_dali_and_a_miss_is_exit_code_1(data: Path, weights: Path, tmp_path: Path) -> None:
     program = (
         "import runpy, sys; sys.modules['nvidia.dali'] = None; sys.argv = sys.argv[1:]; "
@@ -229,6 +287,16 @@ MISTAKES = {
     "tolerance": (["--expect", "77.86", "--tolerance", "-1"], ["tolerance is -1"]),
     "misspelt flag": (["--expct", "77.86"], ["--expct", "--expect"]),
     "image size": (["--image-size", "16"], ["16", "--image-size 32"]),
+    "sizes with a comma": (["--image-size", "224,256"], ["'224,256' is no", "--image-size 224 256"]),
+    "a size twice": (["--image-size", "224", "256", "224"], ["names a value twice: 224 256 224"]),
+    "crop in percent": (["--crop-ratio", "87.5"], ["crop-ratio is 87.5", "at most 1"]),
+    "no weights": (["--weights"], ["no weights are named"]),
+    "weights twice": (["--weights", "w.pth", "v.pth", "w.pth"], ["w.pth is named twice"]),
+    "several figures": (
+        ["--expect", "77.86", "--image-size", "224", "256"],
+        ["--expect has 1 figures for 2 evaluations"],
+    ),
+    "hub": (["--weights", "hf-hub:rexnet_100"], ["hf-hub:OWNER/NAME", "hf-hub:timm/rexnet_100.nav_in1k"]),
     "decoder": (["--decoder", "pil"], ["'pil'", "'pillow'"]),
     "timing": (["--decode", "measure"], ["--decode measure", "--decode auto, gpu or cpu"]),
     "two decoders": (["--decoder", "pillow", "--decode", "gpu"], ["--decode gpu"]),
@@ -280,17 +348,39 @@ def test_mistakes_in_the_files(
     flags = {"--weights": weights, "--data": data, "--out": tmp_path / "out"}
     for change, wanted in (
         ({"--weights": tmp_path / "none.pth"}, ["no weights file", "none.pth"]),
-        ({"--weights": run_folder}, ["is a folder", "run/model.safetensors"]),
-        ({"--weights": tmp_path}, ["is a folder", "a .safetensors or .pth file"]),
+        ({"--weights": tmp_path}, ["is a folder without model.safetensors", "a .safetensors or .pth file"]),
+        ({"--weights": "rexnet_1.0"}, ["no weights file rexnet_1.0", "stands before the flags"]),
+        ({"--weights": "timm/rexnet_100.nav_in1k"}, ["did you mean hf-hub:timm/rexnet_100.nav_in1k?"]),
         ({"--data": run_folder}, ["no class folders"]),
         ({"--data": tmp_path / "nowhere"}, ["no folder", "nowhere; what exists is "]),
         ({"--num-classes": 2}, ["num-classes is 2", "3 class folders"]),
-        ({"--num-classes": 4}, ["of another shape", "class count"]),
+        (
+            {"--num-classes": 4},
+            ["w.safetensors tells 3 classes apart, but wanted are 4", "train.py finetune"],
+        ),
         ({"--out": run_folder}, ["holds a training run", "--out DIR"]),
         ({"--out": weights}, ["is a file", "--out DIR"]),
     ):
         words = [str(word) for flag in (flags | change).items() for word in flag]
         refused([VARIANT, *words], wanted, tmp_path, monkeypatch, capsys)
+    words = [str(word) for flag in flags.items() for word in flag]
+    refused(
+        ["rexnet_1.3", *words],
+        ["holds weights of rexnet_0.2, not of rexnet_1.3"],
+        tmp_path,
+        monkeypatch,
+        capsys,
+    )
+    foreign = tmp_path / "foreign.pth"
+    torch.save(load_file(weights), foreign)
+    wanted = ["foreign.pth does not say which network it is of", "evaluate.py rexnet_WIDTH --weights"]
+    refused(["--weights", str(foreign), "--data", str(data)], wanted, tmp_path, monkeypatch, capsys)
+    (run_folder / "last.pt").touch()
+    (run_folder / "model.safetensors").rename(tmp_path / "moved.safetensors")
+    wanted = ["its run has not ended", f"--weights {run_folder}/last.pt"]
+    refused(["--weights", str(run_folder), "--data", str(data)], wanted, tmp_path, monkeypatch, capsys)
+    (tmp_path / "moved.safetensors").rename(run_folder / "model.safetensors")
+    (run_folder / "last.pt").unlink()
     assert sorted(path.name for path in run_folder.iterdir()) == ["model.safetensors", "run.json"]
 
 

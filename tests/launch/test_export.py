@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from html import unescape
@@ -332,13 +331,12 @@ def test_nothing_is_told_that_was_not_measured(tmp_path: Path, weights: Path) ->
     unfinished = trained(tmp_path / "run")
     lines = (unfinished / "metrics.jsonl").read_text().splitlines()
     (unfinished / "metrics.jsonl").write_text("\n".join(lines[:-1]) + "\n")
-    shutil.copy(unfinished / "model.safetensors", unfinished / "last.pt")
     torch.save({"state": {"ema": network("rexnet_1.0").state_dict()}}, unfinished / "last.pt")
     (unfinished / "model.safetensors").unlink()
     plain = tmp_path / "plain.pth"
     torch.save(network().state_dict(), plain)
     for source, wanted in (
-        (unfinished, "Not measured here: the run has not ended."),
+        (unfinished / "last.pt", "Not measured here: the run has not ended."),
         (weights, "Not measured here: these weights came without the run"),
         (plain, "assumed: nothing tells how the weights were evaluated"),
     ):
@@ -388,7 +386,7 @@ MISTAKES = {
     "no out": (["w.pth"], ["--out"]),
     "format": (["w.pth", "--out", "o", "--formats", "coreml"], ["coreml", "onnx"]),
     "size": (["w.pth", "--out", "o", "--image-size", "3"], ["--image-size 32"]),
-    "no weights": (["nowhere.pth", "--out", "o"], ["there are no weights nowhere.pth"]),
+    "no weights": (["nowhere.pth", "--out", "o"], ["no weights file nowhere.pth"]),
 }
 
 

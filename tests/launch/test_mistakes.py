@@ -1,151 +1,153 @@
-"""Wrong inputs end before any work: one clear message, exit code 2, no traceback."""
+"""Mistakes that people make: each gets one message that says what to type, as the README's table has it."""
 
-import json
-import os
-import shutil
-import socket
-import time
+import resource
+import stat
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 
 import pytest
+import torch
 
-from launch.claim import Claim
+from launch.checks.architecture import V100_SET
+from launch.checks.gpus import Gpu, Gpus
+from launch.config import Run
+from launch.engine.config import Optim
+from launch.engine.optimizer import check_backend
+from launch.exhaustion import naming_the_remedy
+from launch.opening import check_build, idle_gpus
 from pipeline import synthetic
+from pipeline.missing import what_is_missing
+from rexnet.model import create_model
+from rexnet.weights import save_weights
 from tests.launch.program import run
+from tests.launch.test_saving import training
+from tests.pipeline.test_missing import WNIDS, split
+
+README = (Path(__file__).resolve().parents[2] / "README.md").read_text()
+SECTION = README.partition("## If something goes wrong\n")[2].partition("\n## ")[0]
+ROWS = [row.strip("| ").split(" | ") for row in SECTION.splitlines() if row.startswith("| ")][2:]
+
+Told = Callable[[Path], str]
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return synthetic.make(tmp_path_factory.mktemp("mistakes") / "set", classes=3, train=30, val=12)
+def data(folder: Path) -> Path:
+    return synthetic.make(folder / "data", classes=3, train=30, val=9)
 
 
-def broken(data: Path, tmp_path: Path, change: Callable[[Path], object]) -> Path:
-    copy = tmp_path / "set"
-    shutil.copytree(data, copy)
-    change(copy)
-    return copy
+def trained(folder: Path, *flags: object, **changes: str) -> str:
+    """What the program says in its one line of error, and nothing else there."""
+    done = run("train", *flags, cwd=folder, **changes)
+    assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr
+    (line,) = done.stderr.splitlines()
+    return line
 
 
-def first_class(split: Path) -> Path:
-    return sorted(path for path in split.iterdir() if path.is_dir())[0]
+def raised(work: Callable[[], object]) -> str:
+    with pytest.raises(ValueError) as error:
+        work()
+    return str(error.value)
 
 
-ARGUMENTS = {
-    "misspelt recipe": (["rexnet_20", "--data", "x"], ["no recipe 'rexnet_20'", "'rexnet_2.0'"]),
-    "misspelt flag": (["demo", "--epoch", "3"], ["--epoch", "--epochs"]),
-    "no such folder": (
-        ["rexnet_1.0", "--data", "/no/such/folder"],
-        ["no folder /no/such/folder; what exists is /"],
-    ),
-    "no data": (["rexnet_1.0"], ["--data DIR"]),
-    "batch that does not fit": (["demo", "--batch", "100"], ["100", "32", "--micro-batch"]),
-    "image size": (["demo", "--image-size", "16"], ["16", "--image-size 32"]),
-    "evaluation size": (["demo", "--eval-size", "16"], ["16", "--eval-size 32"]),
-    "no number": (["demo", "--lr", "fast"], ["--lr", "fast"]),
-    "negative": (["demo", "--lr", "-1"], ["lr is -1"]),
-    "no GPU to decode on": (["demo", "--decode", "gpu"], ["--decode cpu"]),
-    "no such run": (["--from", "runs/none/run.json"], ["runs/none/run.json", "no such file"]),
-}
+def wrong_level(folder: Path) -> str:
+    return trained(folder, "rexnet_1.0", "--data", data(folder) / "train", "--dry-run")
 
 
-@pytest.mark.parametrize("mistake", ARGUMENTS)
-def test_mistake_in_the_arguments(mistake: str, tmp_path: Path) -> None:
-    arguments, wanted = ARGUMENTS[mistake]
-    done = run("train", *arguments, "--out", tmp_path / "run", cwd=tmp_path, CUDA_VISIBLE_DEVICES="")
-    check(done.returncode, done.stdout + done.stderr, wanted)
-    attempt = json.loads((tmp_path / "run" / "attempt.json").read_text())
-    assert attempt["state"] == "user-error" and attempt["message"] in done.stderr
-    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["attempt.json"]
+def unsorted_val(folder: Path) -> str:
+    made = data(folder)
+    for file in sorted((made / "val").rglob("*.jpg")):
+        file.rename(made / "val" / f"{file.parent.name}-{file.name}")
+    for empty in [path for path in (made / "val").iterdir() if path.is_dir()]:
+        empty.rmdir()
+    return trained(folder, "rexnet_1.0", "--data", made, "--dry-run")
 
 
-LAYOUTS: dict[str, tuple[Callable[[Path], object], str]] = {
-    "train without val": (lambda d: shutil.rmtree(d / "val"), "no folder val"),
-    "empty class folder": (lambda d: (d / "train" / "empty").mkdir(), "empty"),
-    "val with more classes": (
-        lambda d: shutil.copytree(first_class(d / "val"), d / "val" / "zebra"),
-        "zebra",
-    ),
-    "no train": (lambda d: shutil.rmtree(d / "train"), "no folder train"),
-    "files that are no images": (
-        lambda d: [(first_class(d / "train") / f"bad{i}.jpg").write_text("no image") for i in range(2)],
-        "2 of 32 files in {0}/train are no readable JPEG or PNG, more than the 1 that --max-bad 0.001 ",
-    ),
-    "a class without an image": (
-        lambda d: [file.write_text("no image") for file in first_class(d / "train").iterdir()],
-        "classes in {0}/train without one readable JPEG or PNG: ",
-    ),
-}
-
-
-@pytest.mark.parametrize("mistake", LAYOUTS)
-def test_mistake_in_the_data(mistake: str, data: Path, tmp_path: Path) -> None:
-    change, wanted = LAYOUTS[mistake]
-    folder = broken(data, tmp_path, change)
-    done = run("train", "demo", "--data", folder, cwd=tmp_path, REXNET_CACHE=str(tmp_path / "cache"))
-    check(done.returncode, done.stdout + done.stderr, [wanted.format(folder)])
-    assert json.loads((tmp_path / "runs" / "attempt.json").read_text())["state"] == "user-error"
-
-
-def check(code: int, output: str, wanted: list[str]) -> None:
-    assert code == 2, output
-    assert "Traceback" not in output
-    lines = [line for line in output.splitlines() if all(part in line for part in wanted)]
-    assert len(lines) == 1, output
-
-
-def test_torchrun_says_it_once_and_attempt_json_says_whose_mistake(data: Path, tmp_path: Path) -> None:
-    out, attempt = tmp_path / "run", tmp_path / "elsewhere.json"
-    done = run(
-        "train", "demo", "--data", data, "--out", out, "--batch", 8, "--micro-batch", 8, processes=3,
-        REXNET_ATTEMPT=str(attempt),
-    )  # fmt: skip
-    assert done.returncode == 1
-    told = [line for line in done.stderr.splitlines() if "do not divide among 3 processes" in line]
-    assert len(told) == 1 and "--batch 24" in told[0]
-    assert json.loads((out / "attempt.json").read_text())["state"] == "user-error"
-    assert json.loads(attempt.read_text())["state"] == "user-error"
-
-
-def test_torchrun_refuses_a_folder_that_is_taken(data: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    with closing(Claim(folder)):
-        start = time.monotonic()
-        flags = ("--batch", 8, "--micro-batch", 4, "--image-size", 32)
-        done = run("train", "demo", "--data", data, "--out", folder, *flags, processes=2)
-    assert done.returncode == 1 and time.monotonic() - start < 60
-    told = [line for line in done.stderr.splitlines() if "is being trained by process" in line]
-    assert len(told) == 1 and f"process {os.getpid()} on {socket.gethostname()}, last heartbeat" in told[0]
-    assert not (folder / "attempt.json").exists()
-
-
-def test_more_bad_files_than_allowed_end_the_run_with_their_list(data: Path, tmp_path: Path) -> None:
-    copy = broken(data, tmp_path, lambda folder: None)
-    harmed = sorted((copy / "train").rglob("*.jpg"))[::3]
-    for file in harmed:
-        file.write_bytes(file.read_bytes()[:700])
-    flags = ("--batch", 8, "--micro-batch", 4, "--image-size", 32, "--variant", "rexnet_0.2", "--epochs", 2)
-    done = run("train", "demo", "--data", copy, "--out", tmp_path / "run", *flags, processes=2)
-    assert done.returncode == 1
-    attempt = json.loads((tmp_path / "run" / "attempt.json").read_text())
-    assert attempt["state"] == "user-error" and attempt["step"] == 4
-    assert attempt["message"].startswith(
-        "10 of 30 training images have proved bad, more than the 1 that --max-bad 0.001 allows: "
+def wrong_torch(_: Path) -> str:
+    gpu = Gpu("Tesla V100-SXM2-16GB", (7, 0))
+    found = Gpus(
+        torch="2.13.0+cu130",
+        cuda="13.0",
+        built_for=("sm_75", "sm_80", "sm_90", "compute_90"),
+        visible=(gpu,) * 8,
+        on_bus=8,
+        driver="580.95.05",
+        allotted=0,
+        hidden=False,
     )
-    for file in harmed:
-        assert f"{file} has no end mark: it is cut off" in attempt["message"]
-        assert f"bad image at step 4: {file} has no end mark" in done.stdout
-    assert [line for line in done.stderr.splitlines() if "have proved bad" in line] == [
-        f"train.py: {attempt['message']}"
-    ]
+    told = raised(lambda: check_build(found))
+    assert V100_SET in told
+    return told
 
 
-def test_evaluate_refuses_weights_of_another_variant(data: Path, tmp_path: Path) -> None:
-    from rexnet.model import create_model
-    from rexnet.weights import save_weights
+def strangers_apex(_: Path) -> str:
+    return raised(lambda: check_backend(Optim(backend="apex"), torch.device("cpu")))
 
-    weights = tmp_path / "w.safetensors"
-    save_weights(create_model("rexnet_0.2", num_classes=3), weights, variant="rexnet_0.2")
-    done = run("evaluate", "rexnet_0.3", "--weights", weights, "--data", data, cwd=tmp_path)
-    check(done.returncode, done.stdout + done.stderr, ["of another shape", "w.safetensors"])
+
+def too_large(_: Path) -> str:
+    def forward() -> None:
+        with naming_the_remedy(Run(batch=1024, micro_batch=256)):
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1.5 GiB")
+
+    return raised(forward)
+
+
+def read_only(folder: Path) -> str:
+    """The data alone is no mistake: nothing is written there."""
+    made, cache = data(folder), folder / "cache"
+    cache.write_text("a file where the cache folder is to be")
+    for path in [made, *made.rglob("*")]:
+        path.chmod(path.stat().st_mode & ~(stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH))
+    assert run("train", "demo", "--data", made, "--dry-run", cwd=folder).returncode == 0
+    return trained(folder, "demo", "--data", made, "--dry-run", REXNET_CACHE=str(cache / "within"))
+
+
+def full_disk(folder: Path) -> str:
+    """Here: the process that writes checkpoints may write no large files."""
+    with training(data(folder), folder / "run") as run:
+        resource.prlimit(run.writer(), resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
+        assert run.end() == 1
+        return run.log.read_text()
+
+
+def other_variant(folder: Path) -> str:
+    file = folder / "model.safetensors"
+    save_weights(create_model("rexnet_0.2", num_classes=3), file, variant="rexnet_0.2")
+    done = run("evaluate", "rexnet_0.3", "--weights", file, "--data", data(folder), cwd=folder)
+    assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr
+    return done.stderr
+
+
+def a_class_short(_: Path) -> str:
+    lines = what_is_missing(split("train", 1_279_867, WNIDS[1:]), split("val", 49_950, WNIDS[1:]))
+    return lines[0]
+
+
+def one_process(_: Path) -> str:
+    told = idle_gpus(1, visible=8)
+    assert told is not None
+    return told
+
+
+MISTAKES: dict[str, Told] = {
+    "the wrong level of folders": wrong_level,
+    "val not sorted into classes": unsorted_val,
+    "a torch without code for the GPU": wrong_torch,
+    "apex from the package index": strangers_apex,
+    "a batch too large": too_large,
+    "a cache folder that cannot be made": read_only,
+    "a full disk": full_disk,
+    "weights of another variant": other_variant,
+    "999 classes": a_class_short,
+    "one process for 8 GPUs": one_process,
+}
+
+
+def test_the_readme_lists_these() -> None:
+    assert [row[0] for row in ROWS] == list(MISTAKES)
+
+
+@pytest.mark.parametrize(
+    "mistake", [pytest.param(m, marks=pytest.mark.slow) if m == "a full disk" else m for m in MISTAKES]
+)
+def test_it_is_said_what_to_type(mistake: str, tmp_path: Path) -> None:
+    (said,) = [row[1].strip("`") for row in ROWS if row[0] == mistake]
+    assert said in MISTAKES[mistake](tmp_path)

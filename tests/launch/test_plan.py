@@ -72,6 +72,16 @@ def test_a_resume_keeps_what_the_first_start_found_out() -> None:
     assert as_before(asked, facts, device="cuda") == asked
 
 
+@pytest.mark.parametrize(
+    ("first", "compiled", "kept"), [(True, False, False), (True, True, True), (False, False, True)]
+)
+def test_a_compiler_that_failed_is_not_tried_again(first: bool, compiled: bool, kept: bool) -> None:
+    found = {"device": "cuda", "precision": "fp16", "layout": "contiguous", "compile": compiled}
+    facts = {"run": {"numerics": {"compile": first}}, "found": found, "plan": {"micro_batch": 64}}
+    asked = replace(run(64, 64), numerics=Numerics(compile=True))
+    assert as_before(asked, facts, device="cuda").numerics.compile is kept
+
+
 GPU_CROP = ("gpu", "crop")
 
 

@@ -14,7 +14,7 @@ from launch.imagenet_names import described, imagenet_words
 from launch.predict import main
 from launch.predict_request import PredictRequest
 from launch.prediction import Guess, predict, show_table
-from launch.provenance import fitting_variant, trace
+from launch.provenance import trace
 from pipeline import loader, synthetic
 from pipeline.config import Evaluation, Feeding
 from pipeline.index import open_index
@@ -140,28 +140,27 @@ def test_a_runs_folder_tells_names_and_size(tmp_path: Path) -> None:
     assert known.class_names is known.image_size is known.run is None and not known.final
 
 
-def test_an_unfinished_run_gives_its_last_checkpoint(tmp_path: Path) -> None:
+def test_an_unfinished_runs_checkpoint_is_taken_where_it_is_named(tmp_path: Path) -> None:
     folder = finished(tmp_path / "run")
     (folder / "model.safetensors").unlink()
     lines = (folder / "metrics.jsonl").read_text().splitlines()
     (folder / "metrics.jsonl").write_text("\n".join(lines[:-1]) + "\n")
-    said: list[str] = []
-    with pytest.raises(FileNotFoundError, match="no weights yet"):
-        trace(folder, variant=None, say=said.append)
     model = create_model("rexnet_1.0", num_classes=3)
     torch.save({"state": {"ema": model.state_dict(), "model": {}}}, folder / "last.pt")
-    known = trace(folder, variant=None, say=said.append)
-    assert known.file.name == "last.pt" and not known.final and known.class_names is None
-    assert len(said) == 1 and "not finished" in said[0]
+    with pytest.raises(ValueError, match=r"has not ended.*WEIGHTS .*last\.pt"):
+        trace(folder, variant=None, flag="WEIGHTS", say=print)
+    known = trace(folder / "last.pt", variant=None, say=print)
+    assert known.variant == "rexnet_1.0" and known.image_size == 64
+    assert known.run is not None and not known.final and known.class_names is None
 
 
 def test_the_network_is_known_by_its_shapes(tmp_path: Path) -> None:
     for variant in ("rexnet_1.5", "rexnet_lite_1.0"):
         torch.save(official_state(variant), tmp_path / "w.pth")
-        assert fitting_variant(tmp_path / "w.pth") == variant
+        assert trace(tmp_path / "w.pth", variant=None, say=print).variant == variant
     model = create_model("rexnet_1.0", num_classes=7)
     torch.save(translate(model.state_dict(), model.shape, source="ours", to="timm"), tmp_path / "t.pth")
-    assert fitting_variant(tmp_path / "t.pth") == "rexnet_1.0"
+    assert trace(tmp_path / "t.pth", variant=None, say=print).variant == "rexnet_1.0"
     torch.save(create_model(VARIANT, num_classes=3).state_dict(), tmp_path / "small.pth")
     with pytest.raises(ValueError, match="name it: --variant rexnet_WIDTH"):
         trace(tmp_path / "small.pth", variant=None, say=lambda line: None)
@@ -193,8 +192,8 @@ def test_the_table_fits_a_terminal_and_is_whole_off_it() -> None:
 MISTAKES = {
     "no files": ([], ["name at least one image"]),
     "empty folder": (["EMPTY"], ["holds no image"]),
-    "no weights": (["a.jpg", "--weights", "nowhere"], ["there are no weights nowhere", "a run's folder"]),
-    "other folder": (["a.jpg", "--weights", "HERE"], ["no run.json", "w.safetensors"]),
+    "no weights": (["a.jpg", "--weights", "nowhere"], ["no weights file nowhere", "a run's folder"]),
+    "other folder": (["a.jpg", "--weights", "HERE"], ["is a folder without model.safetensors"]),
     "other variant": (["a.jpg", "--variant", "rexnet_1.0"], [f"weights of {VARIANT}", "leave out --variant"]),
     "top": (["a.jpg", "--top", "0"], ["--top 5"]),
     "size": (["a.jpg", "--image-size", "16"], ["--image-size 32"]),

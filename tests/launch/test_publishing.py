@@ -171,6 +171,8 @@ class TestPublish:
         "demo --seed 3 --epochs 1.5 --optim.lr 0.05".replace("--optim.lr", "--lr"),
         "rexnet_2.0 --data DIR --micro-batch None --erasing 0.2 --precision fp16",
         "cifar10 --data DIR --variant rexnet_1.3 --half-life 0.3 --crop-ratio 0.9 --eval-size 64",
+        "finetune --data DIR --init-weights None --num-classes 7",
+        f"rexnet_1.0 --data DIR --init-weights FILE --init-sha256 {'0123456789abcdef' * 4}",
     ],
 )
 def test_the_command_of_a_row_starts_the_same_run(arguments: str) -> None:

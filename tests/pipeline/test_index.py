@@ -628,7 +628,12 @@ LAYOUTS = {
     "one above": (
         ["set/train/a/1.jpg", "set/val/a/1.jpg"],
         ".",
-        "{0} has no folder train: it lies one level deeper: {0}/set",
+        "{0} has no folder train: it lies deeper: {0}/set",
+    ),
+    "far above": (
+        ["ILSVRC/Data/CLS-LOC/train/a/1.jpg", "ILSVRC/Annotations/x"],
+        ".",
+        "{0} has no folder train: it lies deeper: {0}/ILSVRC/Data/CLS-LOC",
     ),
     "one split": (["a/1.jpg", "b/1.jpg"], ".", "{0} has no folder train: it holds a, b; " + WANTED),
     "loose images": (["1.jpg"], ".", "{0} has no folder train: it holds no folders; " + WANTED),

@@ -49,6 +49,16 @@ def test_a_table_of_ways_that_measure_different_things() -> None:
     assert plain(measured)["a"]["rate"] == {"median": 2, "rounds": [1, 3, 2]}
 
 
+def test_a_table_compares_with_the_first_way() -> None:
+    measured = {name: {"images/s": Spread(values=v)} for name, v in (("a", (10.0, 20.0)), ("b", (5.0, 5.0)))}
+    assert table(measured).splitlines() == [
+        "|  | images/s | times a |",
+        "| --- | --- | --- |",
+        "| a | 15 (10 to 20) | 1 |",
+        "| b | 5 | 0.375 (0.25 to 0.5) |",
+    ]
+
+
 def beside_timm(*, speed: float, memory: float):
     return {
         "this repo": {
