@@ -45,7 +45,16 @@ def finish(session: Session, loop: Loop, folder: RunFolder, tracker: Tracker, *,
         assert predictions is not None
         hold.check()
         _write_predictions(predictions, folder.path / "predictions.npz", classes=session.data.val.classes)
-        save_weights(state.average.model, folder.path / "model.safetensors", variant=session.run.variant)
+        run = session.run
+        save_weights(
+            state.average.model,
+            folder.path / "model.safetensors",
+            variant=run.variant,
+            class_names=session.data.val.classes,
+            image_size=run.eval_size or run.augmentation.image_size,
+            crop_ratio=run.evaluation.crop_ratio,
+            interpolation=run.evaluation.interpolation,
+        )
         tracker.write(loop.event("end", result=line))
     return line
 

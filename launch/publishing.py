@@ -66,7 +66,7 @@ def row(run: RunFiles, final: Mapping[str, Any]) -> dict[str, Any]:
         "seed": fields["seed"],
         "minutes": round(time_spent(run) / 60, 1),
         "attempts": attempts(run),
-        "machine": _machine(facts),
+        "machine": machine(facts),
         "precision": facts["found"]["precision"],
         "versions": facts["versions"],
         "git": facts["git"],
@@ -176,7 +176,7 @@ def _asked(run: Mapping[str, Any], *, like: Any) -> Any:
     }
 
 
-def _machine(facts: Mapping[str, Any]) -> str:
+def machine(facts: Mapping[str, Any]) -> str:
     """Returns the devices in words; of a CPU the processor and how many of its cores."""
     nodes, host = facts["plan"]["nodes"], facts.get("machine") or {}
     names = []

@@ -37,6 +37,11 @@ def translate(
 
     A name that is not the network's is kept, behind the others.
 
+    Args:
+        state: a state dict in the layout `source`.
+        shape: `rexnet.channels.variant_shape(NAME)`.
+        to: the layout that is wanted.
+
     Raises:
         ValueError: timm is asked for a network that it does not have.
     """

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from rexnet.aligned import aligned
 from rexnet.channels import BlockShape, NetworkShape, round_up, variant_shape
-from rexnet.weights import class_count, load_weights
+from rexnet.folding import fold, fold_layers, is_folded
+from rexnet.weights import class_count, load_weights, read_state
 
 
 class ConvNorm(nn.Module):
@@ -178,7 +179,12 @@ def create_model(
 ) -> ReXNet:
     """Returns a network by its name: `rexnet_1.0`, `rexnet_lite_1.3`, or of any other width.
 
+    It maps images [B, 3, H, W], at least 32 pixels a side, in RGB from 0 to 1 and normalised with
+    `rexnet.metadata.MEAN` and `DEVIATION`, to logits [B, num_classes]. It comes in training mode, but folded
+    weights give a network in evaluation mode, which is all it is for.
+
     Args:
+        variant: its name; `rexnet.published.published_variants()` lists those that the authors trained.
         num_classes: outputs of the classifier. None: as many as the weights have, or 1000.
         weights: a file or state dict in one of the layouts of `load_weights`; None initialises.
         dropout: probability of dropping a feature before the classifier.
@@ -189,15 +195,24 @@ def create_model(
     Raises:
         ValueError: there is no such network, or the weights are of another.
         FileNotFoundError: there is no such file.
+
+    >>> model = create_model("rexnet_1.0", num_classes=10).eval()
+    >>> model(torch.zeros(2, 3, 224, 224)).shape
+    torch.Size([2, 10])
+    >>> sum(parameter.numel() for parameter in create_model("rexnet_1.0").parameters())
+    4796873
     """
     shape = variant_shape(variant)
     if num_classes is None:
         num_classes = 1000 if weights is None else class_count(weights, shape)
     model = ReXNet(shape, num_classes=num_classes, dropout=dropout, drop_path=drop_path)
+    folded = weights is not None and is_folded(read_state(weights))
+    if folded:
+        fold(model)
     if weights is not None:
         load_weights(model, weights)
     if align == 1:
         return model
     with torch.device("meta"):
         wider = ReXNet(shape, num_classes=num_classes, dropout=dropout, drop_path=drop_path, align=align)
-    return aligned(wider, model)
+    return aligned(fold_layers(wider) if folded else wider, model)

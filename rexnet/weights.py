@@ -1,28 +1,22 @@
 """Weights in and out of a network.
 
-Our file is safetensors with the variant, the number of classes and the images' mean and deviation in its
-metadata; read are also the authors' .pth and timm's files.
+Our file is safetensors with the variant, the classes and how images are to be shown in its metadata; read are
+also the authors' .pth and timm's files.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from rexnet.channels import NetworkShape, variant_shape
+from rexnet.files import read_content, read_metadata, write_tensors
+from rexnet.folding import is_folded
 from rexnet.layouts import LAYOUTS, Layout, module_names, recognise, translate
+from rexnet.metadata import metadata
 from rexnet.published import published_variants
-
-MEAN = (0.485, 0.456, 0.406)
-"""Of ImageNet's red, green and blue, on a scale of 0 to 1; what images are normalised with."""
-
-DEVIATION = (0.229, 0.224, 0.225)
-"""Standard deviation of ImageNet's channels, on the same scale."""
 
 Source = Path | str | Mapping[str, Tensor]
 """A file of weights, or a state dict."""
@@ -42,24 +36,39 @@ class Network(Protocol):
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> Any: ...
 
 
-def save_weights(model: nn.Module, path: Path, *, variant: str) -> None:
-    """Writes a network's state dict to `path` as safetensors, atomically."""
-    state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
-    classes = state["classifier.weight"].shape[0]
-    metadata = {"variant": variant, "classes": str(classes), "mean": str(MEAN), "std": str(DEVIATION)}
-    fresh = path.with_name(path.name + ".tmp")
-    save_file(state, fresh, metadata=metadata)
-    fresh.replace(path)
+def save_weights(
+    model: nn.Module,
+    path: Path | str,
+    *,
+    variant: str,
+    class_names: Sequence[str] | None = None,
+    image_size: int | None = None,
+    crop_ratio: float | None = None,
+    interpolation: str | None = None,
+) -> None:
+    """Writes the state dict of `model` to `path` as safetensors, atomically.
 
-
-def read_metadata(path: Path) -> dict[str, str]:
-    """Returns the metadata of one of our files: variant, classes, mean, std."""
-    with safe_open(path, framework="pt") as file:
-        return file.metadata() or {}
+    Args:
+        variant: the network's name, for the metadata, as are all that follow.
+        class_names: output i is class_names[i].
+        image_size: pixels of a side of the central crop that the network is to be shown.
+        crop_ratio: side of that crop over the shorter side of the resized image.
+        interpolation: filter of that resize: bicubic or bilinear.
+    """
+    state = model.state_dict()
+    told = metadata(
+        variant,
+        classes=len(state["classifier.weight"]),
+        class_names=class_names,
+        image_size=image_size,
+        crop_ratio=crop_ratio,
+        interpolation=interpolation,
+    )
+    write_tensors(state, Path(path), metadata=told)
 
 
 def load_weights(model: Network, source: Source) -> Layout:
-    """Loads a file or a state dict into `model` and returns the layout that was recognised.
+    """Loads `source`, a file or a state dict, into `model` and returns the layout that was recognised.
 
     Files are .safetensors, or what `torch.load` reads without running code. A state dict may be wrapped by a
     training program, and its names by DistributedDataParallel's `module.`.
@@ -68,7 +77,7 @@ def load_weights(model: Network, source: Source) -> Layout:
         FileNotFoundError: there is no such file.
         ValueError: it is no state dict, or of other names or shapes than the network; the message lists them.
     """
-    state = _read(source)
+    state = read_state(source)
     layout = _layout(state, model.shape, source)
     wanted = model.state_dict()
     state = translate(state, model.shape, source=layout, to="ours")
@@ -84,7 +93,7 @@ def class_count(source: Source, shape: NetworkShape) -> int:
     Raises:
         FileNotFoundError, ValueError: as `load_weights`.
     """
-    state = _read(source)
+    state = read_state(source)
     classifier = getattr(module_names(shape)[-1], _layout(state, shape, source))
     if f"{classifier}.weight" not in state:
         raise ValueError(f"{_name(source)} lacks the classifier of this network, {classifier}.weight")
@@ -92,17 +101,18 @@ def class_count(source: Source, shape: NetworkShape) -> int:
 
 
 def find_variant(source: Source) -> str | None:
-    """Returns the network that weights are of: what our metadata says, or the published one whose channel
-    counts they have; None where they are of no published network.
+    """Returns the network that the weights in `source` are of; None where they are of no published one.
+
+    Our metadata say it, and otherwise the channel counts.
 
     Raises:
         FileNotFoundError, ValueError: as `load_weights`.
     """
     if not isinstance(source, Mapping) and Path(source).suffix == ".safetensors" and Path(source).is_file():
-        with suppress(SafetensorError):  # a damaged file is told of below
+        with suppress(ValueError):  # a damaged file is told of below
             if told := read_metadata(Path(source)).get("variant"):
                 return told
-    state = _read(source)
+    state = read_state(source)
     return next((name for name in published_variants() if _has_channels(state, variant_shape(name))), None)
 
 
@@ -129,8 +139,13 @@ def _layout(state: Mapping[str, Tensor], shape: NetworkShape, source: Source) ->
     return layout
 
 
-def _read(source: Source) -> dict[str, Tensor]:
-    content: Any = source if isinstance(source, Mapping) else _read_file(Path(source))
+def read_state(source: Source) -> dict[str, Tensor]:
+    """Returns the state dict of a file or of what a training program has wrapped it in, in its own layout.
+
+    Raises:
+        FileNotFoundError, ValueError: as `load_weights`.
+    """
+    content: Any = source if isinstance(source, Mapping) else read_content(Path(source))
     for key in _WRAPPERS:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
@@ -141,20 +156,6 @@ def _read(source: Source) -> dict[str, Tensor]:
     ):
         raise ValueError(f"{_name(source)} holds no state dict")
     return {name.removeprefix("module."): tensor for name, tensor in content.items()}
-
-
-def _read_file(path: Path) -> Any:
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no weights file {path}; wanted is a .safetensors or .pth file")
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, MemoryError):
-        raise
-    except Exception as error:  # a damaged or foreign file raises many kinds
-        kind = "SafetensorError" if isinstance(error, SafetensorError) else type(error).__name__
-        raise ValueError(f"{path} is no weights file that can be read safely ({kind})") from None
 
 
 def _complain(
@@ -171,6 +172,11 @@ def _complain(
         ],
     }
     told = [f"{len(names)} {kind}: {_few(names)}" for kind, names in faults.items() if names]
+    if told and is_folded(state) and not is_folded(wanted):
+        raise ValueError(
+            f"{_name(source)} has its norms folded into the convolutions, this network has not: "
+            "rexnet.create_model(..., weights=FILE) makes the network that it fits, for evaluation only"
+        )
     if told:
         raise ValueError(
             f"{_name(source)}, in the {layout} layout, does not fit this network: {'; '.join(told)}. "

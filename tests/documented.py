@@ -34,6 +34,8 @@ WAYS = (
     Way(r"python3 -m pip download", "elsewhere", "5 GB of wheels"),
     Way(r'\.venv/bin/python -c "import amp_C', "elsewhere", "apex, built with a CUDA toolkit"),
     Way(r"\.venv/bin/python -c .*sm_70", "elsewhere", "a build of torch for GPUs"),
+    # its extra `test` holds `train` and `export`
+    Way(r"(\.venv/bin/)?pip install -c constraints/cpu\.txt .*export", "executed", ".ci/run"),
     Way(r"apptainer ", "elsewhere", "the image has not been built yet: slurm/rexnet.def says so"),
     Way(r"python -m pytest -m gpu", "elsewhere", "a GPU; docs/gpu.md says where it has run"),
     Way(r"python -m tests\.evidence", "executed", "tests/evidence/test_evidence.py"),

@@ -7,11 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-
-from rexnet.channels import variant_shape
-from rexnet.model import ReXNet
+from launch.formats.counting import count
 from tests.results import imagenet_table, published, small_table
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -21,27 +17,6 @@ _MARKS = {
     "smaller results": "from results/, by python -m tests.figures",
 }
 """What the README says of the source of each table, in comments around it."""
-
-
-def count(variant: str) -> tuple[int, int]:
-    """Returns the parameters, and the multiply-accumulates of one image of 224 x 224.
-
-    MACs are those of convolutions, squeeze-excitation and classifier; norms and activations have none.
-    """
-    macs = 0
-
-    def add(module: nn.Module, _: tuple[Tensor, ...], output: Tensor) -> None:
-        nonlocal macs
-        assert isinstance(module, nn.Conv2d | nn.Linear)
-        macs += output.numel() * module.weight[0].numel()
-
-    with torch.device("meta"):  # shapes without numbers
-        model = ReXNet(variant_shape(variant)).eval()
-        for module in model.modules():
-            if isinstance(module, nn.Conv2d | nn.Linear):
-                module.register_forward_hook(add)
-        model(torch.empty(1, 3, 224, 224))
-    return sum(parameter.numel() for parameter in model.parameters()), macs
 
 
 def counted(variants: dict[str, Any]) -> dict[str, Any]:

@@ -29,6 +29,10 @@ LIGHT = (
     "launch.benchmarking.asked",
     "launch.cli",
     "launch.config",
+    "launch.export",
+    "launch.export_request",
+    "launch.predict",
+    "launch.predict_request",
     "launch.recipes",
     "launch.engine.config",
 )

@@ -1,6 +1,7 @@
 """What gets installed: the wheel, its requirements, and the working sets in constraints/."""
 
 import importlib.metadata
+import inspect
 import re
 import subprocess
 import sys
@@ -13,6 +14,10 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
+
+import rexnet
+from rexnet.model import create_model
+from rexnet.weights import save_weights
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -86,20 +91,38 @@ def test_wheel_holds_the_network_and_nothing_else(wheel: zipfile.ZipFile) -> Non
     info = f"rexnet-{project()['project']['version']}.dist-info"
     assert {name.split("/")[0] for name in names} == {"rexnet", info}
     sources = {f"rexnet/{path.name}" for path in (REPOSITORY / "rexnet").glob("*.py")}
-    assert {name for name in names if name.startswith("rexnet/")} == {*sources, "rexnet/variants.json"}
+    assert {name for name in names if name.startswith("rexnet/")} == {
+        *sources,
+        "rexnet/variants.json",
+        "rexnet/py.typed",
+    }
     assert f"{info}/licenses/LICENSE" in names
 
 
 def test_wheel_is_used_alone(wheel: zipfile.ZipFile, tmp_path: Path) -> None:
-    """From the wheel's files, without the checkout, torch and safetensors being there."""
+    """From the wheel's files, without the checkout, nothing but torch and safetensors being there."""
     wheel.extractall(tmp_path)
-    program = (
-        "import rexnet, sys; assert rexnet.__file__.startswith(sys.argv[1]), rexnet.__file__;"
-        "print(sum(p.numel() for p in rexnet.create_model('rexnet_1.0').parameters()))"
-    )
-    command = [sys.executable, "-c", program, str(tmp_path)]
+    model = create_model("rexnet_0.2", num_classes=3)
+    save_weights(model, tmp_path / "file.safetensors", variant="rexnet_0.2", class_names=["a", "b", "c"])
+    program = """
+import sys
+sys.modules.update(dict.fromkeys(["numpy", "PIL", "nvidia", "tyro", "rich", "wandb", "pipeline", "launch"]))
+import rexnet, torch
+assert rexnet.__file__.startswith(sys.argv[1]), rexnet.__file__
+model = rexnet.create_model("rexnet_0.2", weights="file.safetensors").eval()
+print(rexnet.read_class_names("file.safetensors"), *model(torch.zeros(1, 3, 32, 32)).shape)
+print(sum(p.numel() for p in rexnet.create_model("rexnet_1.0").parameters()))
+"""
+    command = [sys.executable, "-W", "ignore", "-c", program, str(tmp_path)]  # torch warns without numpy
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert done.stdout.strip() == "4796873", done.stderr
+    assert done.stdout.splitlines() == ["['a', 'b', 'c'] 1 3", "4796873"], done.stderr
+
+
+def test_public_docstrings_name_every_argument() -> None:
+    for name in rexnet.__all__:
+        public = getattr(rexnet, name)
+        words = set(re.findall(r"\w+", public.__doc__ or ""))
+        assert set(inspect.signature(public).parameters) <= words, name
 
 
 def test_license_keeps_the_authors_notice() -> None:

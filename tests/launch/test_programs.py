@@ -10,7 +10,10 @@ import pytest
 from PIL import Image
 
 from launch.finishing import result_line
+from launch.predict_request import PredictRequest
+from launch.prediction import predict
 from pipeline import synthetic
+from rexnet.metadata import read_class_names
 from tests.launch.metric_names import documented
 from tests.launch.program import records, run
 
@@ -121,6 +124,22 @@ def test_predictions_give_the_reported_accuracy(trained: tuple[Path, str]) -> No
     assert kept["ids"].tolist() == list(range(30))
     final = records(folder, "eval")[-1]
     assert final["eval/acc1"] == pytest.approx(100 * (kept["top5"][:, 0] == kept["labels"]).mean())
+
+
+def test_predict_gives_the_predictions_of_the_last_evaluation(
+    trained: tuple[Path, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, _ = trained
+    val = Path(json.loads((folder / "run.json").read_text())["run"]["data"]) / "val"
+    assert predict(PredictRequest(files=(val,), weights=folder, json=True)) == 0
+    found = json.loads(capsys.readouterr().out)["predictions"]
+    with np.load(folder / "predictions.npz") as kept:
+        top5, probabilities, classes = kept["top5"], kept["probabilities"], kept["classes"].tolist()
+    assert read_class_names(folder / "model.safetensors") == classes
+    assert [[guess["class"] for guess in answer["top"]] for answer in found] == top5.tolist()
+    assert [answer["top"][0]["name"] for answer in found] == [classes[i] for i in top5[:, 0]]
+    shares = np.array([[guess["probability"] for guess in answer["top"]] for answer in found])
+    assert np.abs(shares - probabilities).max() < 1e-5
 
 
 def test_evaluate_gives_the_reported_accuracy_for_any_world(

@@ -1,20 +1,25 @@
 """Weights in and out: ours, the authors', timm's; and what is said of those that do not fit."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import rexnet
 from rexnet.channels import variant_shape
+from rexnet.files import write_tensors
 from rexnet.layouts import Layout, translate
 from rexnet.model import create_model
-from rexnet.weights import load_weights, read_metadata, save_weights
+from rexnet.weights import load_weights, save_weights
 from tests.rexnet.reference import OFFICIAL, TIMM, filled, official_state
+
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def equal(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> bool:
@@ -87,7 +92,7 @@ def test_files_of_many_programs(tmp_path: Path) -> None:
 def test_our_file_says_what_it_holds(tmp_path: Path) -> None:
     model = create_model("rexnet_0.2", num_classes=5, align=8)
     save_weights(model, tmp_path / "w.safetensors", variant="rexnet_0.2")
-    assert read_metadata(tmp_path / "w.safetensors") == {
+    assert rexnet.read_metadata(tmp_path / "w.safetensors") == {
         "variant": "rexnet_0.2",
         "classes": "5",
         "mean": "(0.485, 0.456, 0.406)",
@@ -96,6 +101,53 @@ def test_our_file_says_what_it_holds(tmp_path: Path) -> None:
     other = create_model("rexnet_0.2", weights=tmp_path / "w.safetensors")
     assert equal(other.state_dict(), model.state_dict())
     assert not list(tmp_path.glob("*.tmp"))
+    assert rexnet.read_class_names(tmp_path / "w.safetensors") is None
+
+
+def test_our_file_can_say_how_images_are_shown(tmp_path: Path) -> None:
+    path, names = tmp_path / "w.safetensors", ["cat", "café", "no\udcffutf8"]
+    model = create_model("rexnet_0.2", num_classes=3)
+    save_weights(
+        model,
+        path,
+        variant="rexnet_0.2",
+        class_names=names,
+        image_size=288,
+        crop_ratio=0.95,
+        interpolation="bilinear",
+    )
+    assert rexnet.read_class_names(path) == names
+    told = rexnet.read_metadata(path)
+    assert (told["image_size"], told["crop_ratio"], told["interpolation"]) == ("288", "0.95", "bilinear")
+
+
+def test_the_same_weights_are_the_same_bytes_in_every_process(tmp_path: Path) -> None:
+    """The order of safetensors' metadata is otherwise that of a hash, which changes by process."""
+    program = (
+        "import sys, torch; from pathlib import Path; from rexnet.files import write_tensors; "
+        "write_tensors({'b': torch.ones(3), 'a': torch.zeros(2, dtype=torch.half)}, Path(sys.argv[1]), "
+        "metadata={name: name for name in 'qwertyuiop'})"
+    )
+    contents = set()
+    for number in range(2):
+        path = tmp_path / f"{number}.safetensors"
+        subprocess.run([sys.executable, "-c", program, str(path)], check=True, cwd=REPOSITORY)
+        contents.add(path.read_bytes())
+    assert len(contents) == 1
+    state = load_file(path)
+    assert state["b"].tolist() == [1, 1, 1] and state["a"].dtype == torch.half
+
+
+def test_damaged_headers_are_refused(tmp_path: Path) -> None:
+    write_tensors({"a": torch.zeros(1)}, tmp_path / "w.safetensors", metadata={"class_names": "{1"})
+    (tmp_path / "text.safetensors").write_text("no weights")
+    for name, wanted in {
+        "w.safetensors": "class names are no list",
+        "text.safetensors": "no safetensors file",
+        "nowhere.safetensors": "there is no weights file",
+    }.items():
+        with pytest.raises((ValueError, FileNotFoundError), match=wanted):
+            rexnet.read_class_names(tmp_path / name)
 
 
 def test_old_files_have_no_counters() -> None:
