@@ -5,7 +5,8 @@ REXNET_REQUIRE="slurm browser" turns such skips into failures, for a machine tha
 
 import os
 import shutil
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
 from functools import cache
 
 import pytest
@@ -44,6 +45,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         group = "slurm" if item.get_closest_marker("slurm") else item.path.as_posix()
         item.add_marker(pytest.mark.xdist_group(group))
+
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+
+
+@pytest.fixture(autouse=True)
+def signals_as_before() -> Iterator[None]:
+    """Takes back what a test does to signals: programs that later tests start inherit those that are ignored."""
+    before = [signal.getsignal(number) for number in _SIGNALS]
+    yield
+    for number, handler in zip(_SIGNALS, before, strict=True):
+        signal.signal(number, handler)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

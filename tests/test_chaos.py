@@ -8,9 +8,10 @@ import pytest
 from tests.launch.program import REPOSITORY
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kills", "processes"),
-    [(2, 1), *(pytest.param(*more, marks=pytest.mark.slow) for more in ((3, 1), (3, 2), (16, 3)))],
+    [(2, 1), (3, 1), (3, 2), (16, 3)],
 )
 def test_a_run_that_is_killed_again_and_again_ends_bit_identical(kills: int, processes: int) -> None:
     command = [sys.executable, REPOSITORY / "tests" / "chaos.py", "--kills", kills, "--processes", processes]

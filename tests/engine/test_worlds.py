@@ -36,7 +36,7 @@ def inherited(changes: dict[str, str]) -> dict[str, str]:
     return os.environ | changes
 
 
-@pytest.mark.parametrize(("batch", "processes"), [pytest.param(32, 2, marks=pytest.mark.slow), (48, 3)])
+@pytest.mark.parametrize(("batch", "processes"), [(32, 2), pytest.param(48, 3, marks=pytest.mark.slow)])
 def test_worlds_agree_in_lock_step(data: Path, tmp_path: Path, batch: int, processes: int) -> None:
     run_world(1, data, tmp_path, batch, "lead")
     run_world(processes, data, tmp_path, batch, "follow")

@@ -67,6 +67,7 @@ def test_assumed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     assert said[-1].startswith("layout channels-last, assumed")
 
 
+@pytest.mark.slow
 def test_all_ranks_take_what_rank_0_measured(tmp_path: Path) -> None:
     flags = ["--epochs", 90, "--variant", "rexnet_0.1", "--batch", 16, "--micro-batch", 8, "--image-size", 32]
     done = run("train", "demo", *flags, "--smoke", processes=2, cwd=tmp_path, timeout=200)
@@ -76,6 +77,7 @@ def test_all_ranks_take_what_rank_0_measured(tmp_path: Path) -> None:
     assert done.stdout.splitlines()[-1].startswith("SMOKE OK")
 
 
+@pytest.mark.slow
 def test_fp16_at_align_8_trains_as_fp32_does(tmp_path: Path) -> None:
     """What a V100 runs, on a CPU: half precision under autocast, the moving loss scale, aligned channels."""
     sizes = ["--epochs", 0.05, "--batch", 4, "--micro-batch", 4, "--image-size", 32, "--lr", 0.005]

@@ -159,6 +159,7 @@ def test_evaluate_gives_the_reported_accuracy_for_any_world(
         assert result["loss"] == pytest.approx(final["eval/loss"], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_from_repeats_a_run_bit_by_bit(trained: tuple[Path, str], tmp_path: Path) -> None:
     folder, _ = trained
     done = run("train", "--from", folder / "run.json", processes=2, cwd=tmp_path)
@@ -168,7 +169,7 @@ def test_from_repeats_a_run_bit_by_bit(trained: tuple[Path, str], tmp_path: Path
     assert first["probabilities"].tobytes() == second["probabilities"].tobytes()
 
 
-@pytest.mark.parametrize("processes", [0, 2])
+@pytest.mark.parametrize("processes", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_smoke_ends_well(data: Path, tmp_path: Path, processes: int) -> None:
     done = run("train", "demo", "--data", data, *SMALL, "--smoke", processes=processes, cwd=tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -187,6 +188,7 @@ def test_dry_run_resolves_without_training(data: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 def test_profile_writes_a_trace_with_named_ranges(data: Path, tmp_path: Path) -> None:
     done = run("train", "demo", "--data", data, *SMALL, "--profile", 2, processes=2, cwd=tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]

@@ -134,6 +134,7 @@ def test_flags_may_be_written_with_their_group() -> None:
     assert read is not None and (read.run.optim.lr, read.run.augmentation.flip) == (0.7, 0.0)
 
 
+@pytest.mark.slow
 def test_an_own_recipe_trains_resumes_and_is_recorded(own: Path) -> None:
     """With a slice held out and another test size; the same command finds the finished run."""
     data = synthetic.make(own.parent / "set", classes=3, train=90, val=12)

@@ -28,6 +28,7 @@ def log_of(checkout: Path, number: int) -> str:
     return (checkout / f"rexnet_2.0-{number}.out").read_text()
 
 
+@pytest.mark.slow
 def test_warned_it_saves_is_queued_again_and_goes_on(
     cluster: Cluster, checkout: Path, environment: dict[str, str], tmp_path: Path
 ) -> None:
