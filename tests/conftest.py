@@ -52,7 +52,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal
 
 @pytest.fixture(autouse=True)
 def signals_as_before() -> Iterator[None]:
-    """Takes back what a test does to signals: programs that later tests start inherit those that are ignored."""
+    """Takes back what a test does to signals: what later tests start would inherit those that are ignored."""
     before = [signal.getsignal(number) for number in _SIGNALS]
     yield
     for number, handler in zip(_SIGNALS, before, strict=True):

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from pipeline import synthetic
 from tests.launch.end_state import checkpoint, differences, measured, weights
