@@ -56,7 +56,8 @@ def signals_as_before() -> Iterator[None]:
     before = [signal.getsignal(number) for number in _SIGNALS]
     yield
     for number, handler in zip(_SIGNALS, before, strict=True):
-        signal.signal(number, handler)
+        if signal.getsignal(number) is not handler:
+            signal.signal(number, handler)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
