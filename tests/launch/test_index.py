@@ -328,9 +328,10 @@ def test_several_at_once_make_one_index(data: Path, tmp_path: Path) -> None:
 
 
 SLOW = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 import pipeline.scan
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts in the background ignores it
 def slow(path):
     Path(sys.argv[2]).touch()
     time.sleep(1)
