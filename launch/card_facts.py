@@ -18,21 +18,19 @@ def result_of(weights: Provenance) -> Result | None:
     run = weights.run
     if run is None or not weights.final:
         return None
-    final = [
-        r for r in run.of_kind("eval") if r.get("final") and r.get("weights") == "ema" and "eval/acc1" in r
-    ]
-    if not final:
+    final = run.final_evaluation
+    if final is None:
         return None
-    acc1, acc5 = interval(final[-1], "acc1"), interval(final[-1], "acc5")
+    acc1, acc5 = interval(final, "acc1"), interval(final, "acc5")
     if acc1 is None or acc5 is None:
         return None
     official = run.facts.get("official")
     return Result(
-        acc1=final[-1]["eval/acc1"],
-        acc5=final[-1]["eval/acc5"],
+        acc1=final["eval/acc1"],
+        acc5=final["eval/acc5"],
         acc1_interval=acc1,
         acc5_interval=acc5,
-        images=final[-1]["eval/images"],
+        images=final["eval/images"],
         weights=run.called("ema"),
         official=(official["acc1"], official["acc5"]) if official else None,
     )

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from launch.config import identity_fields
 from launch.request import Request, View
-from launch.weights import file_sha256, find_weights, variant_of
+from launch.weights import find_weights, variant_of
+from pipeline.shard import checksum
 
 _ROOT = Path("runs")
 
@@ -46,7 +47,7 @@ def find_given(request: Request, *, say: Callable[[str], None]) -> list[Given]:
     found: list[Given] = []
     for name in request.weights:
         path = find_weights(name, say=say)
-        digest = file_sha256(path)
+        digest = checksum(path)
         for other in found:
             if other.sha256 == digest:
                 raise ValueError(f"{other.path} and {path} hold the same bytes; name one of them")

@@ -19,8 +19,9 @@ from launch.checks import (
     reading,
     table,
 )
-from launch.checks.finding import Finding, gist, looked
+from launch.checks.finding import Finding, looked
 from launch.config import Run
+from launch.engine.faults import gist
 from launch.inspection import Report, inspect
 from launch.plan import make_plan
 

@@ -17,6 +17,15 @@ from pipeline.config import Augmentation, Evaluation, Feeding
 from rexnet.channels import TOTAL_STRIDE, variant_shape
 
 
+def check_image_size(size: int | None, *, flag: str = "image-size") -> None:
+    """Raises ValueError for a size, in pixels, that the network cannot take; None is none."""
+    if size is not None and size < TOTAL_STRIDE:
+        raise ValueError(
+            f"{flag} is {size} pixels, but the network takes {TOTAL_STRIDE} or more: it shrinks an image "
+            f"{TOTAL_STRIDE}-fold (--{flag} {TOTAL_STRIDE})"
+        )
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Run:
     """One training run."""
@@ -89,11 +98,7 @@ class Run:
             "test-size": self.test_size,
         }
         for flag, size in sizes.items():
-            if size is not None and size < TOTAL_STRIDE:
-                raise ValueError(
-                    f"{flag} is {size} pixels, but the network takes {TOTAL_STRIDE} or more: it shrinks "
-                    f"an image {TOTAL_STRIDE}-fold (--{flag} {TOTAL_STRIDE})"
-                )
+            check_image_size(size, flag=flag)
         if self.epochs <= 0:
             raise ValueError(f"epochs is {self.epochs:g}, but must be positive")
         if self.batch < 2 or (self.micro_batch is not None and self.micro_batch < 2):

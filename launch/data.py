@@ -37,3 +37,15 @@ class Data:
             return {}
         known = {"official/acc1": figures.acc1, "official/acc5": figures.acc5}
         return known if figures.earlier_acc1 is None else {**known, "earlier/acc1": figures.earlier_acc1}
+
+
+def outputs(asked: int | None, split: Index) -> int:
+    """Returns how many classes the network tells apart: as many as asked for, else as `split` has.
+
+    Raises:
+        ValueError: the data has more.
+    """
+    there = len(split.classes)
+    if asked is not None and asked < there:
+        raise ValueError(f"num-classes is {asked}, but {split.root} has {there} class folders; leave it out")
+    return asked or there

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 
 from launch.config import Run, to_plain
+from launch.data import outputs
 from launch.engine.course import Course
 from launch.engine.distributed import find_place
 from launch.footprint import CUDA_GIB, DALI_GIB, footprint
 from launch.initial import read_initial, with_checksum
-from launch.opening import open_data, open_terminal, outputs
+from launch.opening import open_data, open_terminal
 from launch.plan import Plan, make_plan
 from launch.recipe import Recipe, v100_rate
 from launch.recipes import RECIPES
@@ -33,7 +34,7 @@ def dry_run(run: Run) -> None:
     else:
         data = open_data(run, say=say)
         images, source = len(data.train), f"{len(data.val)} for validation"
-        classes, folders = outputs(run, data.train), len(data.train.classes)
+        classes, folders = outputs(run.num_classes, data.train), len(data.train.classes)
     initial = None
     if run.init_weights is not None:
         initial = read_initial(with_checksum(run, say=say), classes=classes, say=say)

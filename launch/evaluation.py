@@ -12,7 +12,10 @@ import torch
 
 from launch.attempt import Attempt, Missed
 from launch.case import Case, Given, find_cases, find_given
+from launch.checks import architecture, gpus
 from launch.class_table import write_class_table
+from launch.data import outputs
+from launch.decoder import eval_reader
 from launch.engine.distributed import World, find_place, join
 from launch.engine.metrics import Score, evaluate_together
 from launch.engine.ports import EvalBatches
@@ -47,13 +50,10 @@ def evaluate_weights(request: Request, attempt: Attempt) -> None:
     say = Terminal().say if place.first else _nothing
     if request.out is not None:
         check_out(request.out)
+    architecture.require(gpus.gather())
     given = find_given(request, say=say)
     index = open_val(request.data.expanduser(), machines=place.nodes, say=say)
-    classes = request.num_classes or len(index.classes)
-    if classes < len(index.classes):
-        raise ValueError(
-            f"num-classes is {classes}, but {index.root} has {len(index.classes)} class folders; leave it out"
-        )
+    classes = outputs(request.num_classes, index)
     for each in given:
         _check_classes(each, classes=classes, index=index)
     cases, whole = find_cases(request, given, data=index.identity)
@@ -178,12 +178,8 @@ def _check_classes(given: Given, *, classes: int, index: Index) -> None:
 
 
 def _batches(request: Request, view: View, index: Index, world: World) -> EvalBatches:
-    if request.decoder == "pillow":  # either is imported alone, so that Pillow's works without DALI
-        from pipeline.pillow import eval_batches
-    else:
-        from pipeline.loader import eval_batches
     return partial(
-        eval_batches,
+        eval_reader(request.decoder),
         index,
         evaluation=view.evaluation,
         feeding=request.feeding,

@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 
 import tyro
 
-from rexnet.channels import TOTAL_STRIDE, variant_shape
+from launch.config import check_image_size
+from rexnet.channels import variant_shape
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,11 +44,7 @@ class ExportRequest:
             variant_shape(self.variant)
         if self.formats is not None and not self.formats:
             raise ValueError("formats names none; there are safetensors, pth, timm, onnx")
-        if self.image_size is not None and self.image_size < TOTAL_STRIDE:
-            raise ValueError(
-                f"image-size is {self.image_size} pixels, but the network takes {TOTAL_STRIDE} or more: it "
-                f"shrinks an image {TOTAL_STRIDE}-fold (--image-size {TOTAL_STRIDE})"
-            )
+        check_image_size(self.image_size)
         taken = [name for name in self.formats or () if name in ("pth", "timm")]
         if self.fold and taken:
             raise ValueError(

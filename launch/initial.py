@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from launch.config import Run
 from launch.folder import run_folders
-from launch.weights import file_sha256, find_weights, variant_of
+from launch.weights import find_weights, variant_of
+from pipeline.shard import checksum
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -48,7 +49,7 @@ def with_checksum(run: Run, *, say: Say) -> Run:
         if len(told) != 1:
             raise
         return replace(run, init_sha256=told.pop())
-    found = file_sha256(path)
+    found = checksum(path)
     if run.init_sha256 not in (None, found):
         raise ValueError(
             f"the run begins with weights of sha256 {run.init_sha256}, but {path} has {found}: name the file "

@@ -21,8 +21,9 @@ from launch.checks import (
     machines,
     tracking,
 )
-from launch.checks.finding import Finding, gist, looked
+from launch.checks.finding import Finding, looked
 from launch.config import Run
+from launch.engine.faults import gist
 
 if TYPE_CHECKING:
     import torch

@@ -15,7 +15,7 @@ import torch
 from launch.attempt import Attempt
 from launch.checks import architecture, gpus
 from launch.config import Run, identity
-from launch.data import Data
+from launch.data import Data, outputs
 from launch.decoding import try_decoding
 from launch.engine.bad_images import most_bad
 from launch.engine.determinism import make_deterministic
@@ -76,13 +76,6 @@ def open_data(run: Run, *, machines: int = 1, say: Say) -> Data:
     return Data(train=trained, val=val, held=held, is_imagenet=imagenet)
 
 
-def check_build(found: gpus.Gpus) -> None:
-    """Raises a ValueError where torch cannot use this machine's GPUs, or has no code for them."""
-    finding = architecture.judge(found)
-    if finding.level == "error":
-        raise ValueError(f"{finding.text}; {finding.remedy}")
-
-
 def check_readable(train: Index, *, share: float) -> None:
     """Raises a ValueError where more images have no readable header than may prove bad, as they all will."""
     bad, most = train.unreadable, most_bad(share, images=len(train))
@@ -94,20 +87,6 @@ def check_readable(train: Index, *, share: float) -> None:
             f"index anew (python launch/index.py {shlex.quote(str(train.root))} --rescan), or allow more: "
             f"--max-bad {float(f'{2 * len(bad) / len(train):.1g}'):g}"
         )
-
-
-def outputs(run: Run, train: Index) -> int:
-    """Returns how many classes the network tells apart.
-
-    Raises:
-        ValueError: the data has more.
-    """
-    there = len(train.classes)
-    if run.num_classes is not None and run.num_classes < there:
-        raise ValueError(
-            f"num-classes is {run.num_classes}, but {train.root} has {there} class folders; leave it out"
-        )
-    return run.num_classes or there
 
 
 def open_session(
@@ -134,13 +113,13 @@ def open_session(
     if run.numerics.deterministic:
         make_deterministic()
     make_plan(run, nodes=place.nodes, ranks=place.world_size)
-    check_build(gpus.gather())
+    architecture.require(gpus.gather())
     device = find_device(place)
     check_backend(run.optim, device)
     graph.place(device, decode=run.feeding.decode)
     data = open_data(run, machines=place.nodes, say=say)
     check_readable(data.train, share=run.feeding.max_bad)
-    classes = outputs(run, data.train)
+    classes = outputs(run.num_classes, data.train)
     run = with_checksum(run, say=say)
     key = identity(run, train=data.train.identity, val=data.val.identity)
     path = run_folder(run, identity=key)

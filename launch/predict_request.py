@@ -8,8 +8,10 @@ from typing import Annotated, Literal
 
 import tyro
 
+from launch.config import check_image_size
+from launch.request import check_decoder
 from pipeline.config import Evaluation
-from rexnet.channels import TOTAL_STRIDE, variant_shape
+from rexnet.channels import variant_shape
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,12 +58,7 @@ class PredictRequest:
             variant_shape(self.variant)
         if self.top < 1:
             raise ValueError(f"top is {self.top}, but at least one class is named: --top 5")
-        if self.image_size is not None and self.image_size < TOTAL_STRIDE:
-            raise ValueError(
-                f"image-size is {self.image_size} pixels, but the network takes {TOTAL_STRIDE} or more: it "
-                f"shrinks an image {TOTAL_STRIDE}-fold (--image-size {TOTAL_STRIDE})"
-            )
+        check_image_size(self.image_size)
         if self.crop_ratio is not None:
             Evaluation(crop_ratio=self.crop_ratio)
-        if self.decoder == "pillow" and self.decode == "gpu":
-            raise ValueError("Pillow decodes on the CPU only: leave out --decode gpu, or --decoder pillow")
+        check_decoder(self.decoder, decode=self.decode)

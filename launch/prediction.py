@@ -15,6 +15,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from launch.checks import architecture, gpus
+from launch.decoder import Decoder, eval_reader
 from launch.engine.distributed import find_device, find_place
 from launch.imagenet_names import described
 from launch.predict_request import PredictRequest
@@ -48,7 +50,7 @@ class Showing:
 
     image_size: int
     evaluation: Evaluation
-    decoder: Literal["dali", "pillow"]
+    decoder: Decoder
     feeding: Feeding
 
 
@@ -58,6 +60,7 @@ def predict(request: PredictRequest) -> int:
     Raises:
         FileNotFoundError, ValueError: weights or folders are not what they should be.
     """
+    architecture.require(gpus.gather())
     weights = trace(request.weights, variant=request.variant, say=_aside)
     listing = list_images(request.files)
     showing = _showing(request, weights)
@@ -142,11 +145,7 @@ def _showing(request: PredictRequest, weights: Provenance) -> Showing:
 
 
 def _batches(index: Index, showing: Showing, device: torch.device) -> Any:
-    if showing.decoder == "pillow":  # either is imported alone, so that Pillow's works without DALI
-        from pipeline.pillow import eval_batches
-    else:
-        from pipeline.loader import eval_batches
-    return eval_batches(
+    return eval_reader(showing.decoder)(
         index,
         evaluation=showing.evaluation,
         feeding=showing.feeding,

@@ -133,13 +133,13 @@ def _flags(fields: Mapping[str, Any], default: Any) -> list[str]:
 
 def _final(run: RunFiles, folder: Path) -> dict[str, Any]:
     """Returns the evaluation that is the run's result, having held it against the predictions."""
-    found = [r for r in run.of_kind("eval") if r.get("final") and r.get("weights") == "ema"]
-    if run.state != "done" or not found:
+    found = run.final_evaluation
+    if run.state != "done" or found is None:
         raise ValueError(f"{folder} is not finished; the command that started it brings it to its end")
     if run.guesses is None:
         raise FileNotFoundError(f"{folder / 'predictions.npz'} is gone; a result is held against it")
-    images = found[-1]["eval/images"]
-    recorded, counted = found[-1]["eval/acc1"] * images / 100, hits(run.guesses)
+    images = found["eval/images"]
+    recorded, counted = found["eval/acc1"] * images / 100, hits(run.guesses)
     if len(run.guesses.labels) != images or abs(recorded - counted) > max(
         1, images // 2000
     ):  # ties may differ
@@ -147,7 +147,7 @@ def _final(run: RunFiles, folder: Path) -> dict[str, Any]:
             f"{folder} is not as training left it: of its predictions {counted} of {len(run.guesses.labels)} "
             f"are right, by its metrics {recorded:.0f} of {images}"
         )
-    return found[-1]
+    return found
 
 
 def _check_identity(run: RunFiles, folder: Path) -> None:

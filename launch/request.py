@@ -9,9 +9,10 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from launch.config import check_image_size
 from launch.hub import PREFIX, read_hub_name
 from pipeline.config import Evaluation, Feeding
-from rexnet.channels import TOTAL_STRIDE, variant_shape
+from rexnet.channels import variant_shape
 
 
 def _several(kind: type, *, metavar: str, meaning: str) -> Any:
@@ -120,8 +121,7 @@ class Request:
             )
         if self.num_classes is not None and self.num_classes < 1:
             raise ValueError(f"num-classes is {self.num_classes}, but a network has at least one class")
-        if self.decoder == "pillow" and self.feeding.decode == "gpu":
-            raise ValueError("Pillow decodes on the CPU only: leave out --decode gpu, or --decoder pillow")
+        check_decoder(self.decoder, decode=self.feeding.decode)
         if self.feeding.decode == "measure" or self.feeding.window != "auto":
             raise ValueError(
                 "--decode measure and --window are of trainings: an evaluation decodes whole images, by "
@@ -139,6 +139,12 @@ class Request:
             )
             for size, ratio in product(self.image_size, self.crop_ratio)
         ]
+
+
+def check_decoder(decoder: str, *, decode: str) -> None:
+    """Raises ValueError where the decoder cannot work where it is to."""
+    if decoder == "pillow" and decode == "gpu":
+        raise ValueError("Pillow decodes on the CPU only: leave out --decode gpu, or --decoder pillow")
 
 
 def own_folder(out: Path | None) -> Path | None:
@@ -182,8 +188,4 @@ def _check_sizes(sizes: tuple[int, ...], ratios: tuple[float, ...]) -> None:
         if len(set(values)) < len(values):
             raise ValueError(f"{name} names a value twice: {' '.join(f'{value:g}' for value in values)}")
     for size in sizes:
-        if size < TOTAL_STRIDE:
-            raise ValueError(
-                f"image-size is {size} pixels, but the network takes {TOTAL_STRIDE} or more: it "
-                f"shrinks an image {TOTAL_STRIDE}-fold (--image-size {TOTAL_STRIDE})"
-            )
+        check_image_size(size)

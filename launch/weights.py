@@ -5,7 +5,6 @@ No torch, but for a look into a file.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Callable
@@ -45,15 +44,6 @@ def find_weights(named: str | Path, *, flag: str = "--weights", say: Callable[[s
             f"{flag} {path / _CHECKPOINT}"
         )
     raise ValueError(f"{path} is a folder without {_RESULT}; {flag} wants {_WANTED}")
-
-
-def file_sha256(path: Path) -> str:
-    """Returns the SHA-256 of a file's bytes in hex, as `sha256sum` does."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def variant_of(path: Path) -> str | None:

@@ -52,12 +52,11 @@ ask() {
 }
 trap ask USR1 USR2 TERM
 
-exec {quiet}<> <(:) # nobody writes there
-follow() { # until the child has ended: `wait` would sleep through a signal that comes just before it
-    while kill -0 "$child" 2>/dev/null; do
-        read -r -t 0.5 -u "$quiet"
+follow() { # until the child has ended: a trapped signal ends `wait`, not the child
+    while :; do
+        wait "$child" && status=0 || status=$?
+        kill -0 "$child" 2>/dev/null || return "$status"
     done
-    wait "$child"
 }
 
 if [[ ${STAGE:-} ]]; then

@@ -10,7 +10,8 @@ import pytest
 
 from launch.cli import read_command
 from launch.config import Run
-from launch.opening import open_data, outputs
+from launch.data import outputs
+from launch.opening import open_data
 from launch.plan import make_plan
 from pipeline import synthetic
 
@@ -111,7 +112,7 @@ def test_a_batch_that_does_not_divide_and_too_few_outputs(mine: Path, tmp_path: 
     assert str(caught.value) == saying("do not divide among")
     train = open_data(Run(recipe="own", data=mine), say=lambda line: None).train
     with pytest.raises(ValueError) as caught:
-        outputs(Run(num_classes=1), train)
+        outputs(1, train)
     assert alike(str(caught.value), saying("num-classes"), root=tmp_path)
 
 

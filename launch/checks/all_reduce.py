@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from launch.checks.finding import Finding, gist
+from launch.checks.finding import Finding
+from launch.engine.faults import gist
 
 if TYPE_CHECKING:
     from launch.engine.distributed import World

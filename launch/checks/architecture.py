@@ -51,6 +51,13 @@ def judge(gpus: Gpus) -> Finding:
     return Finding("ok", f"no GPU: trains on the CPU, which is enough for the demo; {build}")
 
 
+def require(gpus: Gpus) -> None:
+    """Raises a ValueError where torch cannot use this machine's GPUs, or has no code for them."""
+    finding = judge(gpus)
+    if finding.level == "error":
+        raise ValueError(f"{finding.text}; {finding.remedy}")
+
+
 def _judge_visible(gpus: Gpus, build: str) -> Finding:
     named = ", ".join(
         f"{count} x {gpu.name} (sm_{gpu.capability[0]}{gpu.capability[1]})"

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from launch.engine.faults import gist
+
 Level: TypeAlias = Literal["ok", "warning", "error"]
 
 LEVELS: tuple[Level, ...] = ("ok", "warning", "error")
@@ -27,8 +29,3 @@ def looked(look: Callable[[], Finding]) -> Finding:
         return look()
     except Exception as error:
         return Finding("warning", f"could not be looked at ({gist(error)})")
-
-
-def gist(error: BaseException) -> str:
-    """Returns an error's kind and its first line."""
-    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0][:300]}"

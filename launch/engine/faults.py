@@ -7,3 +7,8 @@ class Fault(Exception):
 
 class Superseded(Fault):
     """Another process has taken the run over: nothing more may be written into its folder."""
+
+
+def gist(error: BaseException) -> str:
+    """Returns an error's kind and its first line."""
+    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0][:300]}"

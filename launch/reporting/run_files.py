@@ -46,6 +46,12 @@ class RunFiles:
         ema = (self.facts.get("run") or {}).get("ema") or {}
         return WEIGHTS["ema" if weights == "ema" and ema.get("half_life", 1) > 0 else "model"]
 
+    @property
+    def final_evaluation(self) -> dict[str, Any] | None:
+        """The record of the run's result: the averaged weights over all of val, at its end."""
+        found = [r for r in self.of_kind("eval") if r.get("final") and r.get("weights") == "ema"]
+        return next((r for r in reversed(found) if "eval/acc1" in r), None)
+
     def of_kind(self, kind: str) -> list[dict[str, Any]]:
         return [r for r in self.records if r.get("kind") == kind]
 

@@ -70,13 +70,15 @@ def train(
     with TemporaryDirectory(prefix="stock-") as folder:
         program = [str(asked.python), str(asked.checkout / "train.py"), "--data-dir", str(asked.data)]
         start = time.monotonic()
-        subprocess.run(
+        done = subprocess.run(
             ["taskset", "-c", str(asked.core), *program, *flags, "--output", folder, "--experiment", "run"],
             env=os.environ | {"OMP_NUM_THREADS": "1"},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            check=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
+        if done.returncode:
+            raise SystemExit(f"{done.stdout[-2000:]}\ntimm's train.py ended with {done.returncode}")
         minutes = (time.monotonic() - start) / 60
         out = Path(folder) / "run"
         *_, last = csv.DictReader((out / "summary.csv").read_text().splitlines())

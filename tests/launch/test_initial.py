@@ -16,8 +16,8 @@ from launch.initial import read_initial, with_checksum
 from launch.job_request import Training
 from launch.precheck import check_training
 from launch.recipes import RECIPES
-from launch.weights import file_sha256
 from pipeline import synthetic
+from pipeline.shard import checksum
 from rexnet.layouts import translate
 from rexnet.model import create_model
 from rexnet.weights import find_variant, load_weights, save_weights
@@ -53,7 +53,7 @@ def silent(line: str) -> None:
 
 def test_a_run_is_known_by_the_content_of_its_initial_weights(weights: Path, tmp_path: Path) -> None:
     first = with_checksum(asked(weights), say=silent)
-    assert first.init_sha256 == file_sha256(weights)
+    assert first.init_sha256 == checksum(weights)
     copy = tmp_path / "copy.safetensors"
     shutil.copy(weights, copy)
 
@@ -101,7 +101,7 @@ def test_other_weights_than_recorded_are_refused_unless_they_are_named(weights: 
             with pytest.raises(ValueError, match=f"begins with weights of sha256 {begun.init_sha256}, but"):
                 with_checksum(command.run, say=silent)
         else:
-            assert with_checksum(command.run, say=silent).init_sha256 == file_sha256(weights)
+            assert with_checksum(command.run, say=silent).init_sha256 == checksum(weights)
     scratch = read_command(["--from", str(tmp_path), "--init-weights", "None"])
     assert scratch is not None and scratch.run.init_weights is scratch.run.init_sha256 is None
 
@@ -194,7 +194,7 @@ def test_training_begins_with_them_and_goes_on_without_the_file(weights: Path, t
     assert "classifier of 5 classes replaced by one of 3, from random weights" in done.stdout
     (folder,) = tmp_path.glob("runs/finetune-*")
     facts = json.loads((folder / "run.json").read_text())
-    assert facts["initial"]["sha256"] == facts["run"]["init_sha256"] == file_sha256(weights)
+    assert facts["initial"]["sha256"] == facts["run"]["init_sha256"] == checksum(weights)
     report = (folder / "report.html").read_text()
     assert "five.safetensors, sha256" in report and "classifier of 5 classes replaced" in report
     torch.manual_seed(3)

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from launch.checks.architecture import V100_SET
+from launch.checks.architecture import V100_SET, require
 from launch.checks.gpus import Gpu, Gpus
 from launch.config import Run
 from launch.engine.config import Optim
 from launch.engine.optimizer import check_backend
 from launch.exhaustion import naming_the_remedy
-from launch.opening import check_build, idle_gpus
+from launch.opening import idle_gpus
 from pipeline import synthetic
 from pipeline.missing import what_is_missing
 from rexnet.model import create_model
@@ -73,7 +73,7 @@ def wrong_torch(_: Path) -> str:
         allotted=0,
         hidden=False,
     )
-    told = raised(lambda: check_build(found))
+    told = raised(lambda: require(found))
     assert V100_SET in told
     return told
 

@@ -68,7 +68,7 @@ def test_a_signal_reaches_the_trainers_alone(python: Path, number: signal.Signal
     with started(python, "2", "8", "node1:1", "id", "rexnet_1.0") as process:
         if number != signal.SIGTERM:
             children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-            os.kill(int(children.read_text().split()[-1]), number)
+            os.kill(int(children.read_text()), number)
         process.send_signal(number)
         assert process.wait(timeout=20) == 0
     assert (python.parent / "asked").exists()

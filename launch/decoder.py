@@ -1,0 +1,16 @@
+"""Which of two decoders shows a network its evaluation images."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+Decoder = Literal["dali", "pillow"]
+
+
+def eval_reader(decoder: Decoder) -> Any:
+    """Returns `eval_batches` of that decoder; it alone is imported, so that Pillow's works without DALI."""
+    if decoder == "pillow":
+        from pipeline.pillow import eval_batches
+    else:
+        from pipeline.loader import eval_batches
+    return eval_batches
