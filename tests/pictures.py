@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from launch.reporting.page import write_page
+from launch.track.terminal import FOR_THE_LOG
 
 PICTURES = Path(__file__).resolve().parents[1] / "docs" / "pictures"
 _LINES = 30  # of the terminal: as many from its start as from its end
@@ -31,13 +32,16 @@ def main(run: Path) -> None:
 
 
 def terminal(log: str, *, command: str) -> str:
-    """Returns an SVG of a terminal with the head and the end of `log` in it."""
-    lines = log.strip().splitlines()
+    """Returns an SVG of a terminal with the head and the end of `log`, less what only the log has, in it."""
+    lines = [line for line in log.strip().splitlines() if not line.startswith(FOR_THE_LOG)]
     shown = lines if len(lines) <= _LINES else [*lines[: _LINES // 2], "...", *lines[-_LINES // 2 :]]
     console = Console(record=True, width=_WIDTH, file=StringIO())
     for line in (f"$ {command}", *shown):
         console.print(Text(line, overflow="ellipsis", no_wrap=True))
-    return re.sub(r"terminal-\d+", "terminal", console.export_svg(title="ReXNet"))
+    picture = re.sub(r"terminal-\d+", "terminal", console.export_svg(title="ReXNet"))
+    return re.sub(
+        r"@font-face *{.*?}\s*", "", picture, flags=re.DOTALL
+    )  # they would be fetched from elsewhere
 
 
 def draw(page: Path, picture: Path) -> None:

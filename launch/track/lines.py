@@ -72,6 +72,9 @@ def event_line(record: Record) -> str:
     """Returns what happened, and with what figures."""
     if record.get("event") == "bad image":
         return f"bad image at step {int(record['step'])}: {record['file']} {record['fault']}"
+    if record.get("event") == "checkpoint":
+        text = f"checkpoint of step {record['of']}: written in {_number(record, 'seconds', '.2f')} s"
+        return f"{text}, training waited {_number(record, 'stall', '.3f')} s"
     clock = ("step", "epoch", "images_seen", "kind", "time", "event")
     extra = "".join(f"  {k} {v}" for k, v in record.items() if k not in clock)
     name = str(record.get("event", record["kind"]))

@@ -20,7 +20,7 @@ class _Console(Console):
         raise BrokenPipeError
 
 
-_FOR_THE_LOG = ("checkpoint", "damaged checkpoint", "diverged", "end")
+FOR_THE_LOG = ("checkpoint", "damaged checkpoint", "diverged", "end")
 """Events that a person has seen otherwise: checkpoints with their epoch, the ends in the last message."""
 
 _WIDE, _BAR = 130, 27
@@ -74,7 +74,7 @@ class Terminal:
             self._progress(record)
         elif kind == "eval":
             self.say(eval_line(record))
-        elif record.get("event") in _FOR_THE_LOG:
+        elif record.get("event") in FOR_THE_LOG:
             with self._lock:
                 self._write_log(event_line(record))
         else:

@@ -139,6 +139,8 @@ def sync_command(folder: Path, run: str, *kinds: str) -> str:
     Args:
         kinds: beginnings of the pieces' names: offline-run, or run for those that were online.
     """
+    with suppress(ValueError):
+        folder = folder.relative_to(Path.cwd())  # as the run's other lines name it
     place = shlex.quote(str(folder / "wandb"))  # the pattern after it covers the pieces of all attempts
     return " ".join(["wandb sync", *(f"{place}/{kind}-*-{run}" for kind in kinds)])
 

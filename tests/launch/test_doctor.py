@@ -1,6 +1,7 @@
 """The doctor as a user starts it: on this machine, by torchrun, and where something is wrong."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -39,7 +40,8 @@ def test_by_torchrun_with_a_data_set_and_a_key(data: Path, tmp_path: Path) -> No
     assert done.returncode == 0, done.stdout + done.stderr[-3000:]
     found = levels(done.stdout)
     assert list(found) == [name for name in ORDER if name != "reading"]
-    assert {name for name, level in found.items() if level != "ok"} == {"data set", "W&B"}
+    crowded = {"binding"} if len(os.sched_getaffinity(0)) < 2 else set()
+    assert {name for name, level in found.items() if level != "ok"} == {"data set", "W&B"} | crowded
     assert "GB/s bus bandwidth over gloo between 2 processes on 1 machine" in done.stdout
     assert "1 node x 2 processes x 32 images x 1 accumulated = batch 64" in done.stdout
     assert f"type: python launch/index.py {data}" in done.stdout
