@@ -72,7 +72,7 @@ def main(argv: list[str]) -> None:
     for name in asked.only:
         patch = ["--without", name] if name in PATCHES else []
         ways[f"without {name}"] = partial(_turn, [*patch, *flags, *FLAGS.get(name, ())])
-    print(table(take_turns(ways, rounds=asked.rounds, say=lambda line: print(line, flush=True))))
+    print(table(take_turns(ways, rounds=asked.rounds, say=partial(print, flush=True), warmup=False)))
 
 
 def _turn(flags: list[str]) -> Figures:

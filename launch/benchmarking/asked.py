@@ -15,7 +15,8 @@ class Asked:
     run: Run
 
     rounds: int = 5
-    """Turns of each way; medians are of these, and one more before them does not count."""
+    """Turns of each way, for medians; turns of `train` and `scale` leave out their first 20 steps, and the
+    other modes take one turn more beforehand, which does not count."""
 
     seconds: float = 4.0
     """Length of a turn of `input`."""

@@ -27,6 +27,9 @@ Ways = dict[str, Callable[[], Figures]]
 
 _STEPS_OF_MODEL = 10
 
+_WARM = ("train", "scale")
+"""Modes whose every turn leaves out its own first steps."""
+
 
 def measure(mode: str, asked: Asked, attempt: Attempt) -> None:
     """Measures, and prints the table on rank 0.
@@ -45,7 +48,7 @@ def measure(mode: str, asked: Asked, attempt: Attempt) -> None:
     full = replace(asked.run, augmentation=replace(asked.run.augmentation, start_size=None))
     asked = replace(asked, run=full)
     ways = _MODES[mode](asked, attempt, say)
-    measured = take_turns(ways, rounds=asked.rounds, say=say)
+    measured = take_turns(ways, rounds=asked.rounds, say=say, warmup=mode not in _WARM)
     if not place.first:
         return
     print(report(mode, asked, measured, threads=torch.get_num_threads()), flush=True)

@@ -30,19 +30,26 @@ Measured = dict[str, dict[str, Spread]]
 
 
 def take_turns(
-    ways: Mapping[str, Callable[[], Figures]], *, rounds: int, say: Callable[[str], None]
+    ways: Mapping[str, Callable[[], Figures]],
+    *,
+    rounds: int,
+    say: Callable[[str], None],
+    warmup: bool = True,
 ) -> Measured:
-    """Times every way once a round, every second round backwards, after one turn each that does not count.
+    """Times every way once a round, every second round backwards, and says what each turn measured.
 
     Args:
         ways: by name, what does a turn's work and returns its figures.
+        warmup: begin with a round that does not count; turns that are programs of their own, and leave out
+            their first steps, need none.
     """
     turns: dict[str, list[Figures]] = {name: [] for name in ways}
     names = list(ways)
-    for number in range(rounds + 1):
-        say(f"round {number} of {rounds}" if number else "warm-up")
+    for number in range(0 if warmup else 1, rounds + 1):
+        place = f"round {number} of {rounds}" if number else "warm-up"
         for name in names[:: -1 if number % 2 else 1]:
             figures = ways[name]()
+            say(f"{place}  {name}: " + "  ".join(f"{_short(v)} {key}" for key, v in figures.items()))
             if number:
                 turns[name].append(figures)
     return {

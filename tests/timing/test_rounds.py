@@ -28,8 +28,12 @@ def test_every_second_round_goes_backwards_and_the_first_does_not_count() -> Non
     said: list[str] = []
     measured = take_turns({"a": way("a"), "b": way("b")}, rounds=2, say=said.append)
     assert order == ["a", "b", "b", "a", "a", "b"]
-    assert said == ["warm-up", "round 1 of 2", "round 2 of 2"]
+    assert said[:3] == ["warm-up  a: 1 s", "warm-up  b: 2 s", "round 1 of 2  b: 3 s"] and len(said) == 6
     assert measured["a"]["s"].values == (4.0, 5.0) and measured["b"]["s"].values == (3.0, 6.0)
+
+    order.clear()
+    measured = take_turns({"a": way("a"), "b": way("b")}, rounds=1, say=said.append, warmup=False)
+    assert order == ["b", "a"] and measured["a"]["s"].values == (2.0,)
 
 
 def test_ratios_are_of_pairs_that_met_the_same_machine() -> None:
