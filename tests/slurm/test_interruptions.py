@@ -142,7 +142,11 @@ def test_a_node_that_three_attempts_failed_on_is_excluded_and_named(
         word = f"[job {number}, attempt 2] without node2 from now on: three attempts failed there."
         end = time.monotonic() + 240
         while not (log := checkout / f"rexnet_2.0-{number}.out").exists() or word not in log.read_text():
-            assert time.monotonic() < end, log_of(checkout, number)
+            if time.monotonic() > end:
+                nodes = cluster.call("scontrol", "show", "nodes")
+                pytest.fail(
+                    f"{cluster.job(number)}\n{nodes}\n{log.read_text() if log.exists() else 'no log'}"
+                )
             time.sleep(0.5)
         record = cluster.job(number)
         assert record["Restarts"] == "3"
