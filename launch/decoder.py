@@ -7,6 +7,12 @@ from typing import Any, Literal
 Decoder = Literal["dali", "pillow"]
 
 
+def check_decoder(decoder: Decoder, *, decode: str) -> None:
+    """Raises ValueError where the decoder cannot work where it is to."""
+    if decoder == "pillow" and decode == "gpu":
+        raise ValueError("Pillow decodes on the CPU only: leave out --decode gpu, or --decoder pillow")
+
+
 def eval_reader(decoder: Decoder) -> Any:
     """Returns `eval_batches` of that decoder; it alone is imported, so that Pillow's works without DALI."""
     if decoder == "pillow":

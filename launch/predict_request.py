@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import tyro
 
 from launch.config import check_image_size
-from launch.request import check_decoder
+from launch.decoder import Decoder, check_decoder
 from pipeline.config import Evaluation
 from rexnet.channels import variant_shape
 
@@ -42,7 +42,7 @@ class PredictRequest:
     interpolation: Literal["bicubic", "bilinear"] | None = None
     """Filter of that resize, antialiased. Default: likewise, else bicubic."""
 
-    decoder: Literal["dali", "pillow"] = "dali"
+    decoder: Decoder = "dali"
     """What decodes, resizes and crops. Pillow works where DALI does not."""
 
     decode: Literal["auto", "gpu", "cpu"] = "auto"

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from launch.config import check_image_size
+from launch.decoder import Decoder, check_decoder
 from launch.hub import PREFIX, read_hub_name
 from pipeline.config import Evaluation, Feeding
 from rexnet.channels import variant_shape
@@ -79,7 +80,7 @@ class Request:
     """Folder of result.json, classes.csv and attempt.json. Default: runs/evaluate-<variant>-<hash of weights,
     data and settings>. Of several evaluations, the folder that holds theirs."""
 
-    decoder: Literal["dali", "pillow"] = "dali"
+    decoder: Decoder = "dali"
     """What decodes, resizes and crops. Pillow confirms a result of DALI, and works where DALI does not."""
 
     image_size: Annotated[tuple[int, ...], _SIZES] = (224,)
@@ -139,12 +140,6 @@ class Request:
             )
             for size, ratio in product(self.image_size, self.crop_ratio)
         ]
-
-
-def check_decoder(decoder: str, *, decode: str) -> None:
-    """Raises ValueError where the decoder cannot work where it is to."""
-    if decoder == "pillow" and decode == "gpu":
-        raise ValueError("Pillow decodes on the CPU only: leave out --decode gpu, or --decoder pillow")
 
 
 def own_folder(out: Path | None) -> Path | None:

@@ -39,9 +39,8 @@ def terminal(log: str, *, command: str) -> str:
     for line in (f"$ {command}", *shown):
         console.print(Text(line, overflow="ellipsis", no_wrap=True))
     picture = re.sub(r"terminal-\d+", "terminal", console.export_svg(title="ReXNet"))
-    return re.sub(
-        r"@font-face *{.*?}\s*", "", picture, flags=re.DOTALL
-    )  # they would be fetched from elsewhere
+    # Its fonts would be fetched from elsewhere.
+    return re.sub(r"@font-face *{.*?}\s*", "", picture, flags=re.DOTALL)
 
 
 def draw(page: Path, picture: Path) -> None:

@@ -1,6 +1,7 @@
 """What the ablation takes away is there to be taken away, and a turn without it trains."""
 
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -32,24 +33,27 @@ def test_the_flags_are_understood(name: str) -> None:
     assert usual is not None and changed is not None and usual.run != changed.run
 
 
+def trained() -> list[Any]:
+    """Weights and their average after two steps."""
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4))
+    average, stats = Average(model), RunningStats(model)
+    optimizer = make_optimizer(model, Optim())
+    for _ in range(2):
+        optimizer.zero_grad()
+        model(torch.ones(2, 3, 8, 8).cumsum(2)).square().mean().backward()
+        optimizer.step()
+        average.update(model, stats, decay=0.5, skipped=torch.tensor(False))
+    return [*model.parameters(), *average.weights]
+
+
 def test_the_stand_ins_compute_the_same() -> None:
     results: list[list[Any]] = []
     for names in ((), ("fused SGD", "average of all tensors at once")):
-        patches = [mock.patch(*PATCHES[name]) for name in names]
-        for patch in patches:
-            patch.start()
-        torch.manual_seed(0)
-        model = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4))
-        average, stats = Average(model), RunningStats(model)
-        optimizer = make_optimizer(model, Optim())
-        for _ in range(2):
-            optimizer.zero_grad()
-            model(torch.ones(2, 3, 8, 8).cumsum(2)).square().mean().backward()
-            optimizer.step()
-            average.update(model, stats, decay=0.5, skipped=torch.tensor(False))
-        results.append([*model.parameters(), *average.weights])
-        for patch in patches:
-            patch.stop()
+        with ExitStack() as without:
+            for name in names:
+                without.enter_context(mock.patch(*PATCHES[name]))
+            results.append(trained())
     for ours, theirs in zip(*results, strict=True):
         torch.testing.assert_close(ours, theirs)
 

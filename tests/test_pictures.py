@@ -1,11 +1,9 @@
 """The README's pictures are of the run that its table has."""
 
 import re
-from pathlib import Path
 
+from tests.launch.program import REPOSITORY
 from tests.pictures import PICTURES, terminal
-
-REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 def test_a_terminal_has_the_head_and_the_end_of_a_log() -> None:
