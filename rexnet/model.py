@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from rexnet.aligned import aligned
 from rexnet.channels import BlockShape, NetworkShape, round_up, variant_shape
 from rexnet.folding import fold, fold_layers, is_folded
+from rexnet.relu6 import gated_relu6, relu6
 from rexnet.weights import class_count, load_weights, read_state
 
 
@@ -32,10 +33,10 @@ class ConvNorm(nn.Module):
 
 
 class SqueezeExcite(nn.Module):
-    """Scales channels by a gate computed from their means (https://arxiv.org/abs/1709.01507).
+    """Logits [B, channels] of the gates of maps [B, channels, H, W], from the channels' means.
 
-    The means are vectors, so the authors' 1x1 convolutions are matrix products here: the same sums, for
-    which libraries need less time.
+    Source: https://arxiv.org/abs/1709.01507. The means are vectors, so the authors' 1x1 convolutions are
+    matrix products here: the same sums, for which libraries need less time.
     """
 
     def __init__(self, channels: int, *, squeeze: int):
@@ -46,8 +47,7 @@ class SqueezeExcite(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         means = F.adaptive_avg_pool2d(x, 1).flatten(1)
-        gate = self.expand(F.relu(self.norm(self.reduce(means)))).sigmoid()
-        return x * gate[:, :, None, None]
+        return self.expand(F.relu(self.norm(self.reduce(means))))
 
 
 class Bottleneck(nn.Module):
@@ -71,9 +71,7 @@ class Bottleneck(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y = x if self.expand is None else self.activation(self.expand(x))
         y = self.depthwise(y)
-        if self.excite is not None:
-            y = self.excite(y)
-        y = self.project(F.relu6(y))
+        y = self.project(relu6(y) if self.excite is None else gated_relu6(y, self.excite(y)))
         if not self.shape.shortcut:
             return y
         if self.training and self.drop_path > 0:
@@ -109,7 +107,7 @@ class ReXNet(nn.Module):
     ):
         super().__init__()
         self.shape = shape
-        self.activation = F.silu if shape.activation == "silu" else F.relu6
+        self.activation = F.silu if shape.activation == "silu" else relu6
         self.stem = ConvNorm(3, round_up(shape.stem, align), kernel=3, stride=2)
         last = len(shape.blocks) - 1
         self.blocks = nn.ModuleList(
