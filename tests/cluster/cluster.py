@@ -17,6 +17,7 @@ from tests.cluster import configuration
 from tests.cluster.configuration import CONTROLLER
 from tests.cluster.machines import Machines
 
+_SOCKET_PATH = 107  # bytes, unix(7)
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "scontrol", "munged", "ip", "unshare", "nsenter", "setpriv")
 
 
@@ -45,12 +46,20 @@ def why_not() -> str | None:
 
 
 class Cluster:
-    """`with Cluster(folder) as cluster:`; the folder is private to it and removed at the end."""
+    """`with Cluster(folder) as cluster:`; the folder is private to it and removed at the end.
+
+    ValueError: its path is so long that no step of a job could start (Slurm's sockets lie under it).
+    """
 
     def __init__(self, folder: Path, *, nodes: int = 2, gpus: int = 8, cpus: int = 64) -> None:
         self.folder = folder.resolve()
         self.nodes = nodes
         self._gpus, self._cpus = gpus, cpus
+        longest = self.folder / "spool" / f"node{nodes}" / f"node{nodes}_9999.4294967291"
+        if len(os.fsencode(longest)) > _SOCKET_PATH:
+            raise ValueError(
+                f"{longest} is longer than a socket's path may be: give the cluster a short folder"
+            )
         self._machines = Machines(self.folder)
 
     def __enter__(self) -> "Cluster":

@@ -22,6 +22,16 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         yield cluster
 
 
+@pytest.fixture
+def three_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A cluster of its own for a test that loses a node of three for good."""
+    reason = why_not()
+    if reason:
+        pytest.skip(reason)
+    with Cluster(tmp_path_factory.mktemp("slurm") / "cluster", nodes=3) as cluster:
+        yield cluster
+
+
 @pytest.fixture(scope="session")
 def environment() -> dict[str, str]:
     """What a user sets before sbatch: this Python's environment, one process per node, few threads.

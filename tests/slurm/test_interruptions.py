@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.cluster import Cluster, why_not
+from tests.cluster.cluster import Cluster
 
 pytestmark = pytest.mark.slurm
 RUNNING = ("slurm/rexnet_2.0.sh", "--plan", "train", "--steps")
@@ -128,34 +128,28 @@ def test_two_attempts_without_progress_are_the_last(
 
 @pytest.mark.slow
 def test_a_node_that_three_attempts_failed_on_is_excluded_and_named(
-    checkout: Path, environment: dict[str, str], tmp_path: Path
+    three_nodes: Cluster, checkout: Path, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    reason = why_not()
-    if reason:
-        pytest.skip(reason)
-    with Cluster(tmp_path / "cluster", nodes=3) as cluster:
-        number = cluster.submit(
-            *("--exclude=node3", "slurm/rexnet_2.0.sh", "--plan", "bad-node", "--out", str(tmp_path / "out")),
-            cwd=checkout,
-            env=environment,
+    number = three_nodes.submit(
+        *("--exclude=node3", "slurm/rexnet_2.0.sh", "--plan", "bad-node", "--out", str(tmp_path / "out")),
+        cwd=checkout,
+        env=environment,
+    )
+    word = f"[job {number}, attempt 2] without node2 from now on: three attempts failed there."
+    end = time.monotonic() + 240
+    while not (log := checkout / f"rexnet_2.0-{number}.out").exists() or word not in log.read_text():
+        assert time.monotonic() < end, (
+            f"{three_nodes.job(number)}\n{log.read_text() if log.exists() else 'no log'}"
         )
-        word = f"[job {number}, attempt 2] without node2 from now on: three attempts failed there."
-        end = time.monotonic() + 240
-        while not (log := checkout / f"rexnet_2.0-{number}.out").exists() or word not in log.read_text():
-            if time.monotonic() > end:
-                nodes = cluster.call("scontrol", "show", "nodes")
-                pytest.fail(
-                    f"{cluster.job(number)}\n{nodes}\n{log.read_text() if log.exists() else 'no log'}"
-                )
-            time.sleep(0.5)
-        record = cluster.job(number)
-        assert record["Restarts"] == "3"
-        assert sorted(re.findall(r"\d", record["ExcNodeList"])) == ["2", "3"]
-        # Without node2 and, as the user wanted, node3 the job waits, until the user allows node3.
-        cluster.call("scontrol", "update", f"JobId={number}", "ExcNodeList=node2")
-        record = cluster.finish(number)
-        text = log_of(checkout, number)
-        assert (record["JobState"], record["NodeList"]) == ("COMPLETED", "node[1,3]"), text
+        time.sleep(0.5)
+    record = three_nodes.job(number)
+    assert record["Restarts"] == "3"
+    assert sorted(re.findall(r"\d", record["ExcNodeList"])) == ["2", "3"]
+    # Without node2 and, as the user wanted, node3 the job waits, until the user allows node3.
+    three_nodes.call("scontrol", "update", f"JobId={number}", "ExcNodeList=node2")
+    record = three_nodes.finish(number)
+    text = log_of(checkout, number)
+    assert (record["JobState"], record["NodeList"]) == ("COMPLETED", "node[1,3]"), text
     assert text.count("queued again, to go on from step") == 3
 
 

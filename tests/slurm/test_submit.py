@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.synthetic import make
-from tests.cluster.cluster import Cluster, why_not
+from tests.cluster.cluster import Cluster
 from tests.launch.end_state import differences
 from tests.slurm.test_interruptions import until
 from tests.slurm.test_job import ranks
@@ -262,23 +262,20 @@ def test_a_lost_node_costs_the_time_since_the_last_checkpoint(
 
 @pytest.mark.slow
 def test_a_node_that_three_attempts_failed_on_is_excluded_besides_the_users(
-    stand_in: Path, user: dict[str, str], tmp_path: Path
+    three_nodes: Cluster, stand_in: Path, user: dict[str, str], tmp_path: Path
 ) -> None:
-    if reason := why_not():
-        pytest.skip(reason)
-    with Cluster(tmp_path / "cluster", nodes=3) as cluster:
-        (number,), (log,), _ = submit(
-            *(cluster, stand_in, *TWO, "--exclude", "node3", "--", *SPLIT, "--out", str(tmp_path / "out")),
-            cwd=tmp_path,
-            env=user | {"STAND_IN_PLAN": "bad-node"},
-        )
-        word = f"[job {number}, attempt 2] without node2 from now on: three attempts failed there."
-        deadline = time.monotonic() + 240
-        while word not in (log.read_text() if log.exists() else ""):
-            assert time.monotonic() < deadline, log
-            time.sleep(0.5)
-        record = cluster.wait(number, "PENDING")
-        while "2" not in record["ExcNodeList"]:
-            assert time.monotonic() < deadline, record
-            record = cluster.job(number)
-        assert sorted(re.findall(r"\d", record["ExcNodeList"])) == ["2", "3"]
+    (number,), (log,), _ = submit(
+        *(three_nodes, stand_in, *TWO, "--exclude", "node3", "--", *SPLIT, "--out", str(tmp_path / "out")),
+        cwd=tmp_path,
+        env=user | {"STAND_IN_PLAN": "bad-node"},
+    )
+    word = f"[job {number}, attempt 2] without node2 from now on: three attempts failed there."
+    deadline = time.monotonic() + 240
+    while word not in (log.read_text() if log.exists() else ""):
+        assert time.monotonic() < deadline, three_nodes.job(number)
+        time.sleep(0.5)
+    record = three_nodes.wait(number, "PENDING")
+    while "2" not in record["ExcNodeList"]:
+        assert time.monotonic() < deadline, record
+        record = three_nodes.job(number)
+    assert sorted(re.findall(r"\d", record["ExcNodeList"])) == ["2", "3"]
