@@ -1,6 +1,6 @@
 """The README's row of a stock trainer: timm's train.py on CIFAR-10, for about `cifar10`'s time on a core.
 
-python -m tests.evidence.stock TIMM_CHECKOUT --python PYTHON --data DIR --epochs 2 --seeds 0 1 2 --git COMMIT
+python -m tests.evidence.stock TIMM_CHECKOUT --python PYTHON --data DIR --epochs 3 --seeds 0 1 2 --git COMMIT
 
 Its own defaults, but for the image size, `cifar10`'s batch and learning rate, and no warmup, which by
 default is longer than these runs; --epochs is a whole number there. Every seed leaves
