@@ -27,7 +27,8 @@ __all__ = ["Batch", "Share", "eval_batches", "train_batches"]
 Decoded = tuple[Plan, Tensor, tuple[BadImage, ...]]
 """A plan, its images [B, 3, H, W], and what could not be shown."""
 
-_TOGETHER = 128  # images in the graph at once: one after another its operators share them among the threads
+_TOGETHER = 64  # images in the graph at once for each thread: its operators share them, one after another,
+_AT_MOST = 128  # and more would only take memory
 _READERS = 4  # a file's first byte takes long on a network file system, and several can be waited for at once
 
 
@@ -133,7 +134,7 @@ def _decode(
     """Yield the plans with their images, reading and decoding some batches ahead of the one yielded."""
     placement = graph.place(device, decode=feeding.decode, window=feeding.window)
     threads = graph.threads(feeding.workers, device=device, processes=processes)
-    most = max(batch, _TOGETHER)
+    most = max(batch, min(_TOGETHER * threads, _AT_MOST))
     reader = SoundReader(index)
     reading: deque[tuple[tuple[Plan, ...], Plan]] = deque()
     decoding: deque[tuple[tuple[Plan, ...], Plan, list[Row], Inputs]] = deque()

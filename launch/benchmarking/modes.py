@@ -78,7 +78,7 @@ def _train(asked: Asked, attempt: Attempt, say: Say) -> Ways:
             width=asked.run.variant.removeprefix("rexnet_"),
             size=asked.run.augmentation.image_size,
             batch=asked.run.batch,
-            workers=asked.run.feeding.workers or 2,
+            workers=asked.run.feeding.workers,
             device="cuda" if torch.cuda.is_available() else "cpu",
         )
     session, _folder = open_session(asked.run, attempt, say=say, suffix="-benchmark")

@@ -59,7 +59,8 @@ def peer_ways(
     """Returns, by name, what trains up to step `TO` and returns the figures of the steps from `FROM` on.
 
     Both crop at random and flip, without averaging, in fp32 and channels-last; timm's once as it comes and
-    once with the allocator that this program sets for itself.
+    once with the allocator that this program sets for itself. Of 0 workers this program makes what it makes
+    of them otherwise, a thread of its own on a CPU, and timm's has two processes.
     """
     shape = {"data": data, "size": size, "batch": batch, "workers": workers}
     theirs = partial(_train_theirs, peer, model=f"rexnet_{width.replace('.', '')}0", device=device, **shape)
@@ -104,7 +105,7 @@ def _train_theirs(
 ) -> Figures:
     with TemporaryDirectory(prefix="rexnet-against-") as folder:
         flags = ["--data-dir", str(data), "--train-split", "train", "--val-split", "val", "--model", model]
-        flags += ["--img-size", str(size), "--batch-size", str(batch), "--workers", str(workers)]
+        flags += ["--img-size", str(size), "--batch-size", str(batch), "--workers", str(workers or 2)]
         flags += ["--channels-last", "--device", device, "--opt", "sgd", "--lr", "0.05", "--epochs", "1"]
         flags += ["--color-jitter", "0", "--log-interval", str(FROM), "--output", folder]
         command = [str(peer.python), "-u", str(peer.checkout / "train.py"), *flags]
