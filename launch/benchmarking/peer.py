@@ -23,8 +23,9 @@ FROM, TO = 20, 200
 
 SAME_ALLOCATOR = {
     "MALLOC_MMAP_MAX_": "0",
-    "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1),
+    "MALLOC_TRIM_THRESHOLD_": str(2**62),
     "MALLOC_TOP_PAD_": str(2**28),
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
 }
 """What launch/engine/memory.py tells glibc, as variables for a program that does not."""
 
