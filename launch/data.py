@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from pipeline.index import Index
 from rexnet.published import Published, published
@@ -39,13 +41,18 @@ class Data:
         return known if figures.earlier_acc1 is None else {**known, "earlier/acc1": figures.earlier_acc1}
 
 
-def outputs(asked: int | None, split: Index) -> int:
-    """Returns how many classes the network tells apart: as many as asked for, else as `split` has.
+def outputs(asked: int | None, *, folders: Sequence[str], split: Path) -> int:
+    """Returns how many classes the network tells apart: as many as asked for, else as there are folders.
 
     Raises:
-        ValueError: the data has more.
+        ValueError: there are more.
     """
-    there = len(split.classes)
+    there = len(folders)
     if asked is not None and asked < there:
-        raise ValueError(f"num-classes is {asked}, but {split.root} has {there} class folders; leave it out")
+        raise ValueError(f"num-classes is {asked}, but {split} has {there} class folders; leave it out")
     return asked or there
+
+
+def output_names(folders: Sequence[str], *, outputs: int) -> tuple[str, ...]:
+    """Returns a name for each output: its class folder's, then `class 7` of those that have none."""
+    return (*folders, *(f"class {i}" for i in range(len(folders), outputs)))

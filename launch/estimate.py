@@ -14,9 +14,7 @@ from launch.opening import open_data, open_terminal
 from launch.plan import Plan, make_plan
 from launch.recipe import Recipe, v100_rate
 from launch.recipes import RECIPES
-
-_IMAGENET_IMAGES = 1_281_167
-_IMAGENET_CLASSES = 1000
+from pipeline.imagenet import CLASSES, TRAIN_IMAGES
 
 
 def dry_run(run: Run) -> None:
@@ -29,12 +27,13 @@ def dry_run(run: Run) -> None:
     say = open_terminal(place)[1]
     plan = make_plan(run, nodes=place.nodes, ranks=place.world_size)
     if run.data is None and run.recipe != "demo":
-        images, source = _IMAGENET_IMAGES, "ImageNet-1k assumed: no --data"
-        classes, folders = run.num_classes or _IMAGENET_CLASSES, _IMAGENET_CLASSES
+        images, source = TRAIN_IMAGES, "ImageNet-1k assumed: no --data"
+        classes, folders = run.num_classes or CLASSES, CLASSES
     else:
         data = open_data(run, say=say)
         images, source = len(data.train), f"{len(data.val)} for validation"
-        classes, folders = outputs(run.num_classes, data.train), len(data.train.classes)
+        classes = outputs(run.num_classes, folders=data.train.classes, split=data.train.root)
+        folders = len(data.train.classes)
     initial = None
     if run.init_weights is not None:
         initial = read_initial(with_checksum(run, say=say), classes=classes, say=say)

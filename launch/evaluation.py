@@ -21,20 +21,18 @@ from launch.engine.metrics import Score, evaluate_together
 from launch.engine.ports import EvalBatches
 from launch.expectation import Comparison, verdict
 from launch.folder import write_json
-from launch.request import Request, View, check_out
+from launch.request import LEFT, Request, View, check_out
 from launch.result import published_line, result_fields
 from launch.score_table import score_table
 from launch.track.terminal import Terminal
 from pipeline.index import Index, open_index
-from pipeline.layout import check_split, class_names
+from pipeline.layout import check_layout, check_split, class_names
 from rexnet.channels import variant_shape
 from rexnet.model import create_model
 from rexnet.published import published
 from rexnet.weights import class_count, load_weights
 
-_RESULT = "result.json"
-_CLASSES = "classes.csv"
-_ALL = "results.json"
+_RESULT, _CLASSES, _ALL = LEFT
 
 
 def evaluate_weights(request: Request, attempt: Attempt) -> None:
@@ -53,7 +51,7 @@ def evaluate_weights(request: Request, attempt: Attempt) -> None:
     architecture.require(gpus.gather())
     given = find_given(request, say=say)
     index = open_val(request.data.expanduser(), machines=place.nodes, say=say)
-    classes = outputs(request.num_classes, index)
+    classes = outputs(request.num_classes, folders=index.classes, split=index.root)
     for each in given:
         _check_classes(each, classes=classes, index=index)
     cases, whole = find_cases(request, given, data=index.identity)
@@ -62,7 +60,8 @@ def evaluate_weights(request: Request, attempt: Attempt) -> None:
     if place.first:
         for folder in attempts:
             _clear(folder)
-    models = [create_model(each.variant, num_classes=classes) for each in given]
+    # With the weights, since a network with folded norms is made otherwise; the layout is for the terminal.
+    models = [create_model(each.variant, num_classes=classes, weights=each.path) for each in given]
     layouts = [load_weights(model, each.path) for model, each in zip(models, given, strict=True)]
     if place.first:
         for each in attempts.values():
@@ -153,8 +152,10 @@ def open_val(data: Path, *, machines: int = 1, say: Callable[[str], None]) -> In
         ValueError, FileNotFoundError: there are no class folders.
     """
     split = data / "val" if (data / "val").is_dir() else data
-    check_split(split)
     train = data / "train"
+    if split == data and train.is_dir() and any(path.is_dir() for path in train.iterdir()):
+        check_layout(data)  # a train split without its val, and not a class that is called train
+    check_split(split)
     named = class_names(train) if split != data and train.is_dir() else []
     # val may lack classes of train
     return open_index(split, classes=named or None, machines=machines, say=say)
@@ -163,17 +164,19 @@ def open_val(data: Path, *, machines: int = 1, say: Callable[[str], None]) -> In
 def _clear(folder: Path) -> None:
     """Makes the folder, and removes what an earlier attempt left there: it is not this one's."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name in (_RESULT, _CLASSES, _ALL):
+    for name in LEFT:
         (folder / name).unlink(missing_ok=True)
 
 
 def _check_classes(given: Given, *, classes: int, index: Index) -> None:
     known = class_count(given.path, variant_shape(given.variant))
     if known != classes:
+        learn = f"finetune --variant {given.variant} --init-weights {given.path} --data DIR"
+        more = f"Where the others have no folder here: --num-classes {known}. " if known > classes else ""
         raise ValueError(
             f"{given.path} tells {known} classes apart, but wanted are {classes}: {index.root} has "
-            f"{len(index.classes)} class folders. To have it learn these: torchrun launch/train.py finetune "
-            f"--variant {given.variant} --init-weights {given.path} --data DIR"
+            f"{len(index.classes)} class folders. {more}To have it learn these: "
+            f"torchrun launch/train.py {learn}"
         )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from launch.data import output_names
 from launch.engine.loop import Loop
 from launch.engine.metrics import Score
 from launch.engine.ports import Tracker
@@ -44,13 +45,14 @@ def finish(session: Session, loop: Loop, folder: RunFolder, tracker: Tracker, *,
     if session.world.place.first:
         assert predictions is not None
         hold.check()
-        _write_predictions(predictions, folder.path / "predictions.npz", classes=session.data.val.classes)
+        names = output_names(session.data.val.classes, outputs=session.classes)
+        _write_predictions(predictions, folder.path / "predictions.npz", classes=names)
         run = session.run
         save_weights(
             state.average.model,
             folder.path / "model.safetensors",
             variant=run.variant,
-            class_names=session.data.val.classes,
+            class_names=names,
             image_size=run.eval_size or run.augmentation.image_size,
             crop_ratio=run.evaluation.crop_ratio,
             interpolation=run.evaluation.interpolation,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 import shlex
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from pipeline.imagenet import CLASSES, TRAIN_IMAGES, VAL_IMAGES, has_its_classes
 from pipeline.index import Index, find_index, open_index
 from pipeline.layout import check_folder, check_layout, check_split
 from pipeline.progress import Progress
@@ -75,12 +75,11 @@ def find_splits(folder: Path) -> list[Path]:
 
 def imagenet_line(train: Index, val: Index) -> str | None:
     """Returns whether this is ImageNet-1k as a whole, or None for classes that are not its 1000."""
-    counts = [(len(train), 1_281_167), (len(val), 50_000)]
-    wnids = all(re.fullmatch(r"n\d{8}", name) for name in train.classes)
-    if len(train.classes) != 1000 or not wnids or train.classes != val.classes:
+    counts = [(len(train), TRAIN_IMAGES), (len(val), VAL_IMAGES)]
+    if not has_its_classes(train.classes) or train.classes != val.classes:
         return None
     found = [f"{have} of {whole}{' ok' if have == whole else ' WRONG'}" for have, whole in counts]
-    return f"ImageNet-1k: 1000 classes, training images {found[0]}, validation images {found[1]}"
+    return f"ImageNet-1k: {CLASSES} classes, training images {found[0]}, validation images {found[1]}"
 
 
 def _check_both(folder: Path) -> None:

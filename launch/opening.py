@@ -28,7 +28,8 @@ from launch.session import Session
 from launch.track.terminal import Terminal
 from pipeline import graph
 from pipeline.holding import hold_out
-from pipeline.index import Index, is_imagenet_1k, open_splits
+from pipeline.imagenet import is_imagenet_1k
+from pipeline.index import Index, open_splits
 from pipeline.missing import what_is_missing
 from pipeline.synthetic import demo_folder
 from pipeline.walk import enumeration
@@ -119,7 +120,7 @@ def open_session(
     graph.place(device, decode=run.feeding.decode)
     data = open_data(run, machines=place.nodes, say=say)
     check_readable(data.train, share=run.feeding.max_bad)
-    classes = outputs(run.num_classes, data.train)
+    classes = outputs(run.num_classes, folders=data.train.classes, split=data.train.root)
     run = with_checksum(run, say=say)
     key = identity(run, train=data.train.identity, val=data.val.identity)
     path = run_folder(run, identity=key)

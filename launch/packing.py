@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pipeline.agreement import Packing
 from pipeline.archives import train_archive, val_archive
+from pipeline.imagenet import CLASSES, TRAIN_IMAGES, VAL_IMAGES
 from pipeline.index import Index, open_index, open_splits
 from pipeline.packing import pack
 from pipeline.resizing import Resizing
@@ -17,7 +18,7 @@ from pipeline.unpacking import unpack as unpack_split
 from pipeline.walk import first_level
 
 _say = partial(print, flush=True)
-_IMAGENET = {"training images": 1_281_167, "validation images": 50_000, "classes": 1000}
+_IMAGENET = {"training images": TRAIN_IMAGES, "validation images": VAL_IMAGES, "classes": CLASSES}
 
 
 def pack_data(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from launch.config import Run, identity
+from launch.data import outputs
 from launch.folder import RunFolder, run_folder
 from launch.initial import read_initial, with_checksum
 from launch.job_request import Training
@@ -39,7 +40,8 @@ def check_training(training: Training, *, nodes: int, processes: int) -> tuple[P
         key = find_identity(run, data, machines=nodes)
     folder = run_folder(run, identity=key or "...")
     if run.data is not None and (training.command.fresh or suffix or not RunFolder(folder).is_begun()):
-        classes = run.num_classes or len(class_names(run.data.expanduser() / "train"))
+        train = run.data.expanduser() / "train"
+        classes = outputs(run.num_classes, folders=class_names(train), split=train)
         read_initial(run, classes=classes, say=print)
     return plan, f"{folder}{suffix}"
 

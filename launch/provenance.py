@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from launch.data import output_names
 from launch.reporting import run_files
 from launch.reporting.run_files import RunFiles
 from launch.weights import find_weights, variant_of
@@ -101,7 +102,7 @@ def _class_names(
         names = [*run.guesses.classes]
     if names is None or len(names) > classes:
         return None
-    return (*names, *(f"class {i}" for i in range(len(names), classes)))
+    return output_names(names, outputs=classes)
 
 
 def _number(value: Any, kind: type, *, least: float) -> Any:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from launch.config import Run
 from pipeline.growing import shares
+from pipeline.imagenet import TRAIN_IMAGES
 
 SHARES = (0.1, 0.25, 0.5, 1.0)
 """Of a run's steps: where its expected curve has points."""
@@ -33,7 +34,7 @@ class Expected:
     curve_source: str
     """What its points are argued from."""
 
-    images: int = 1_281_167
+    images: int = TRAIN_IMAGES
     """Of the training split that this is of; of another one nothing is expected."""
 
 

@@ -37,6 +37,10 @@ def _several(kind: type, *, metavar: str, meaning: str) -> Any:
     )
 
 
+LEFT = ("result.json", "classes.csv", "results.json")
+"""What an evaluation leaves beside attempt.json; the last of several evaluations."""
+
+
 _SIZES = _several(int, metavar="PIXELS", meaning="several are written --image-size 224 256")
 _RATIOS = _several(float, metavar="RATIO", meaning="several are written --crop-ratio 0.875 1.0")
 
@@ -146,7 +150,7 @@ def own_folder(out: Path | None) -> Path | None:
     """Returns the folder that --out names, or None where an evaluation must not write to it."""
     try:
         return None if out is None else check_out(out)
-    except ValueError:
+    except (ValueError, OSError):
         return None
 
 
@@ -154,12 +158,18 @@ def check_out(out: Path) -> Path:
     """Returns `out`.
 
     Raises:
-        ValueError: it is a file, or the folder of a training run, whose attempt.json is not an evaluation's.
+        ValueError: it is a file, the folder of a training run, whose attempt.json is not an evaluation's, or
+            one with files that an evaluation would replace, but has not written.
     """
     if (out / "run.json").exists():
         raise ValueError(f"{out} holds a training run; name another folder: --out DIR")
     if out.exists() and not out.is_dir():
         raise ValueError(f"{out} is a file; name a folder: --out DIR")
+    if not (out / "attempt.json").exists() and (there := [name for name in LEFT if (out / name).exists()]):
+        raise ValueError(
+            f"{out} holds {' and '.join(there)}, which no evaluation has written; name another folder: "
+            "--out DIR"
+        )
     return out
 
 

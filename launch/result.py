@@ -10,7 +10,8 @@ from launch.engine.confidence import wilson_interval
 from launch.engine.metrics import Score
 from launch.expectation import Comparison
 from launch.request import Request
-from pipeline.index import Index, is_imagenet_1k_val
+from pipeline.imagenet import is_imagenet_1k_val
+from pipeline.index import Index
 from rexnet.published import Published, published
 
 

@@ -1,7 +1,6 @@
 """The index of one split: every image's path, label, size in bytes and size in pixels, in one mapped file."""
 
 import os
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -150,20 +149,6 @@ def open_splits(data: Path, *, machines: int = 1, say: Callable[[str], None] = p
     refuse_cache_within(data)
     train = open_index(data / "train", machines=machines, say=say)
     return train, open_index(data / "val", classes=train.classes, machines=machines, say=say)
-
-
-def is_imagenet_1k(train: Index, val: Index) -> bool:
-    """Whether this is ILSVRC 2012: its 1000 WordNet classes, 1,281,167 and 50,000 images."""
-    return len(train) == 1_281_167 and train.classes == val.classes and is_imagenet_1k_val(val)
-
-
-def is_imagenet_1k_val(val: Index) -> bool:
-    """Whether this is the validation split of ILSVRC 2012: its 1000 WordNet classes, 50,000 images."""
-    return (
-        len(val) == 50_000
-        and len(val.classes) == 1000
-        and all(re.fullmatch(r"n\d{8}", name) for name in val.classes)
-    )
 
 
 def _found(

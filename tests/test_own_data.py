@@ -112,7 +112,7 @@ def test_a_batch_that_does_not_divide_and_too_few_outputs(mine: Path, tmp_path: 
     assert str(caught.value) == saying("do not divide among")
     train = open_data(Run(recipe="own", data=mine), say=lambda line: None).train
     with pytest.raises(ValueError) as caught:
-        outputs(1, train)
+        outputs(1, folders=train.classes, split=train.root)
     assert alike(str(caught.value), saying("num-classes"), root=tmp_path)
 
 

@@ -11,8 +11,9 @@ from launch.benchmarking.asked import OnPaper
 from launch.benchmarking.forecast import Forecast, Site, forecast
 from launch.config import Run
 from launch.plan import Plan, make_plan
+from pipeline.imagenet import CLASSES, TRAIN_IMAGES, VAL_IMAGES
 
-_IMAGENET = {"images": 1_281_167, "val_images": 50_000, "classes": 1000}
+_IMAGENET = {"images": TRAIN_IMAGES, "val_images": VAL_IMAGES, "classes": CLASSES}
 _SECONDS = {"": 60, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from launch.checks.finding import Finding
-from pipeline.index import Index, find_index, is_imagenet_1k, open_splits
+from pipeline.imagenet import TRAIN_IMAGES, VAL_IMAGES, has_its_classes, is_imagenet_1k
+from pipeline.index import Index, find_index, open_splits
 from pipeline.layout import check_layout, check_short_scan, class_names
 from pipeline.walk import first_level
-
-_IMAGENET = (1_281_167, 50_000)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,7 +84,7 @@ def gather(folder: Path | None, *, drawn: bool, machines: int, max_bad: float, m
         train=_split(train),
         val=_split(val),
         whole_imagenet=train is not None and val is not None and is_imagenet_1k(train, val),
-        wordnet=len(names) == 1000 and all(re.fullmatch(r"n\d{8}", name) for name in names),
+        wordnet=has_its_classes(names),
         most_bad=0 if train is None else _most_bad(max_bad, images=len(train)),
     )
 
@@ -139,7 +137,7 @@ def judge(data: DataSet) -> Finding:
     if data.wordnet and not data.whole_imagenet:
         return Finding(
             "warning",
-            f"{told}; ImageNet-1k has {_IMAGENET[0]} and {_IMAGENET[1]} images",
+            f"{told}; ImageNet-1k has {TRAIN_IMAGES} and {VAL_IMAGES} images",
             f"{index} --rescan",
         )
     return Finding("ok", told)

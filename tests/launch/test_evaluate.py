@@ -20,11 +20,14 @@ from launch.engine.confidence import wilson_interval
 from launch.engine.metrics import Score
 from launch.evaluation import open_val
 from launch.expectation import Comparison, verdict
+from launch.export_request import ExportRequest
+from launch.exporting import export
 from launch.request import Request, own_folder
 from launch.result import published_line
 from pipeline import synthetic
 from pipeline.config import Feeding
-from pipeline.index import Index, is_imagenet_1k_val
+from pipeline.imagenet import is_imagenet_1k_val
+from pipeline.index import Index
 from rexnet.layouts import translate
 from rexnet.model import create_model
 from rexnet.published import published
@@ -90,6 +93,15 @@ def test_verdict() -> None:
         "within 0.10"
     )
     assert verdict(replace(comparison, figure=77.7), tolerance=0.125).endswith("; beyond 0.125")
+
+
+def test_folded_weights_have_the_same_result(data: Path, weights: Path, tmp_path: Path) -> None:
+    export(ExportRequest(weights=str(weights), out=tmp_path / "folded", formats=("safetensors",), fold=True))
+    (folded,) = (tmp_path / "folded").glob("*.safetensors")
+    done = run("evaluate", "--weights", weights, folded, "--data", data, *SMALL, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr[-2000:]
+    ours, other = json.loads(done.stdout.splitlines()[-1])
+    assert ours["acc1"] == other["acc1"] and ours["loss"] == pytest.approx(other["loss"], rel=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -345,11 +357,17 @@ def test_mistakes_in_the_files(
     run_folder.mkdir()
     shutil.copy(weights, run_folder / "model.safetensors")
     (run_folder / "run.json").write_text("{}")
+    own = tmp_path / "mine"
+    own.mkdir()
+    (own / "result.json").write_text("mine")
+    without_val = tmp_path / "without"
+    shutil.copytree(data / "train", without_val / "train")
+    shutil.copytree(data / "val", without_val / "validation")
     flags = {"--weights": weights, "--data": data, "--out": tmp_path / "out"}
     for change, wanted in (
         ({"--weights": tmp_path / "none.pth"}, ["no weights file", "none.pth"]),
         ({"--weights": tmp_path}, ["is a folder without model.safetensors", "a .safetensors or .pth file"]),
-        ({"--weights": "rexnet_1.0"}, ["no weights file rexnet_1.0", "stands before the flags"]),
+        ({"--weights": "rexnet_1.0"}, ["no weights file rexnet_1.0", "hf-hub:timm/rexnet_100.nav_in1k"]),
         ({"--weights": "timm/rexnet_100.nav_in1k"}, ["did you mean hf-hub:timm/rexnet_100.nav_in1k?"]),
         ({"--data": run_folder}, ["no class folders"]),
         ({"--data": tmp_path / "nowhere"}, ["no folder", "nowhere; what exists is "]),
@@ -360,6 +378,8 @@ def test_mistakes_in_the_files(
         ),
         ({"--out": run_folder}, ["holds a training run", "--out DIR"]),
         ({"--out": weights}, ["is a file", "--out DIR"]),
+        ({"--out": own}, ["holds result.json, which no evaluation has written", "--out DIR"]),
+        ({"--data": without_val}, ["val"]),
     ):
         words = [str(word) for flag in (flags | change).items() for word in flag]
         refused([VARIANT, *words], wanted, tmp_path, monkeypatch, capsys)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -19,6 +20,7 @@ from launch.recipes import RECIPES
 from pipeline import synthetic
 from pipeline.shard import checksum
 from rexnet.layouts import translate
+from rexnet.metadata import read_class_names
 from rexnet.model import create_model
 from rexnet.weights import find_variant, load_weights, save_weights
 from tests.launch.program import run
@@ -215,6 +217,22 @@ def test_training_begins_with_them_and_goes_on_without_the_file(weights: Path, t
     assert "resume at step 2" in again.stdout and "initial weights" not in again.stdout
     assert json.loads((folder / "run.json").read_text())["initial"] == facts["initial"]
     assert [path.name for path in (tmp_path / "runs").iterdir()] == [folder.name]
+
+
+UNSEEN = ["class 3", "class 4", "class 5"]
+
+
+def test_a_run_with_more_outputs_than_folders_ends(tmp_path: Path) -> None:
+    data = synthetic.make(tmp_path / "set", classes=3, train=24, val=9)
+    size = ("--image-size", 32, "--batch", 8, "--micro-batch", 8, "--epochs", 1)
+    flags = ("--variant", VARIANT, "--num-classes", 6, "--out", tmp_path / "run", *size)
+    done = run("train", "rexnet_1.0-plain", "--data", data, *flags, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = tmp_path / "run" / "model.safetensors"
+    assert read_class_names(found) == [*sorted(path.name for path in (data / "val").iterdir()), *UNSEEN]
+    with np.load(tmp_path / "run" / "predictions.npz") as predictions:
+        assert predictions["classes"].tolist()[3:] == UNSEEN
+    assert (tmp_path / "run" / "report.html").exists()
 
 
 @pytest.mark.slow

@@ -23,7 +23,8 @@ from pipeline import mapped
 from pipeline.cache import lock
 from pipeline.catalog import catalog_file, write_catalog
 from pipeline.header import FORMATS
-from pipeline.index import Index, find_index, is_imagenet_1k, open_index, open_splits
+from pipeline.imagenet import is_imagenet_1k
+from pipeline.index import Index, find_index, open_index, open_splits
 from pipeline.scan import ClassFolder
 from pipeline.walk import list_class
 
