@@ -14,15 +14,26 @@ from torch import Tensor
 
 def relu6(x: Tensor) -> Tensor:
     """Returns min(max(x, 0), 6), of any shape."""
-    return _ReLU6.apply(x)
+    return F.relu6(x) if _keeps_nothing() else _ReLU6.apply(x)
 
 
 def gated_relu6(x: Tensor, logits: Tensor) -> Tensor:
     """Returns relu6(x * sigmoid(logits)) of maps x [B, C, H, W] and logits [B, C]."""
-    return _GatedReLU6.apply(x, logits)
+    return _gate(x, logits) if _keeps_nothing() else _GatedReLU6.apply(x, logits)
+
+
+def _keeps_nothing() -> bool:
+    """Whether there is nothing to save, and the plain operators do, which every exporter knows."""
+    return not torch.is_grad_enabled() or torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
+
+
+def _gate(x: Tensor, logits: Tensor) -> Tensor:
+    return F.relu6(x * logits.sigmoid()[:, :, None, None])
 
 
 class _ReLU6(torch.autograd.Function):
+    generate_vmap_rule = True
+
     @staticmethod
     def forward(x: Tensor) -> Tensor:
         return F.relu6(x)
@@ -38,9 +49,11 @@ class _ReLU6(torch.autograd.Function):
 
 
 class _GatedReLU6(torch.autograd.Function):
+    generate_vmap_rule = True
+
     @staticmethod
     def forward(x: Tensor, logits: Tensor) -> Tensor:
-        return F.relu6(x * logits.sigmoid()[:, :, None, None], inplace=True)
+        return _gate(x, logits)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:

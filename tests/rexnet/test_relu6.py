@@ -1,10 +1,13 @@
 """ReLU6 and the gate before it against what autograd makes of their definition."""
 
+import io
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from launch.footprint import kept_bytes
 from rexnet.model import create_model
 from rexnet.relu6 import gated_relu6, relu6
 from tests.rexnet.reference import images
@@ -52,26 +55,27 @@ def test_gradients_of_gradients() -> None:
         assert torch.autograd.gradgradcheck(function, wrt)
 
 
-def kept(model: torch.nn.Module, batch: Tensor) -> int:
-    """Bytes of activations that a forward pass keeps for the backward pass, each storage once."""
-    alive: list[Tensor] = []  # so that no address is used twice
-
-    def pack(tensor: Tensor) -> Tensor:
-        alive.append(tensor)
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        model(batch)
-    sizes = {(storage := tensor.untyped_storage()).data_ptr(): storage.nbytes() for tensor in alive}
-    for parameter in model.parameters():
-        sizes.pop(parameter.untyped_storage().data_ptr(), None)
-    return sum(sizes.values())
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")  # it is what people have scripts for
+def test_exporters_and_transforms_see_plain_operators() -> None:
+    model = create_model("rexnet_0.2", num_classes=3).eval()
+    batch = images(2, size=32)
+    traced = torch.jit.trace(model, batch)
+    torch.jit.save(traced, io.BytesIO())
+    torch.testing.assert_close(traced(batch), model(batch))
+    x, logits = (tensor.detach() for tensor in inputs(torch.float64))
+    for function, theirs, wrt in ((relu6, F.relu6, (x,)), (gated_relu6, plain, (x, logits))):
+        found, wanted = (
+            torch.func.vmap(torch.func.grad(lambda *each, f=f: f(*(tensor[None] for tensor in each)).sum()))(
+                *wrt
+            )
+            for f in (function, theirs)
+        )
+        torch.testing.assert_close(found, wanted)
 
 
 def test_training_keeps_an_eighth_less(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = create_model("rexnet_1.0").train()
-    batch = images(4, size=96)
-    now = kept(model, batch)
+    model = create_model("rexnet_1.0").to("meta")
+    now = kept_bytes(model, size=96)
     monkeypatch.setattr("rexnet.model.relu6", F.relu6)
     monkeypatch.setattr("rexnet.model.gated_relu6", plain)
-    assert now < kept(model, batch) * 7 / 8
+    assert now < kept_bytes(model, size=96) * 7 / 8
