@@ -118,10 +118,12 @@ class History:
         write_json(self.file, {"endings": endings, "avoided": self.avoided})
 
 
-def sync_command(ending: Ending) -> str:
-    """Returns what brings the offline pieces of a run's W&B run to the server, empty where there are none."""
-    pieces = Path(ending.folder or "") / "wandb"
-    if ending.folder is None or not ending.over or not any(pieces.glob("offline-run-*")):
+def upload(ending: Ending) -> str:
+    """Returns what brings the offline pieces of a run's W&B run to the server, empty where all are there."""
+    if ending.folder is None or not ending.over:
+        return ""
+    pieces = Path(ending.folder) / "wandb"
+    if all(any(piece.glob("*.synced")) for piece in pieces.glob("offline-run-*")):
         return ""
     return f"wandb sync {shlex.quote(str(pieces))}/offline-run-*"
 

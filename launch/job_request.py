@@ -101,7 +101,7 @@ class JobRequest:
         if not self.array:
             return [self.recipe]
         words = _words(self.array, flag="--array", example="1.0,1.3,1.5")
-        return [word if word[0].isalpha() else f"rexnet_{word}" for word in words]
+        return [f"rexnet_{word}" if word[0].isdigit() else word for word in words]
 
     def options(self) -> dict[str, str | bool]:
         """Returns the options of sbatch that were named."""

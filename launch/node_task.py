@@ -40,6 +40,8 @@ class NodeTask:
         trainings: arguments of launch/train.py, one run after the other.
         processes: per node.
         devices: CUDA_VISIBLE_DEVICES where the job was submitted, for one on that machine.
+        begun: index of the training that an earlier attempt of the job came to.
+        failed: why those before it are not finished.
     """
 
     checkout: str
@@ -48,6 +50,8 @@ class NodeTask:
     trainings: tuple[tuple[str, ...], ...]
     processes: int
     devices: str | None = None
+    begun: int = 0
+    failed: tuple[str, ...] = ()
     trial: Trial | None = field(default=None, init=False, repr=False)
     told: set[int] = field(default_factory=set, init=False, repr=False)
 
@@ -87,19 +91,22 @@ class NodeTask:
         # submitit's handler may act as long as there is a child to wait for.
         queue_again = signal.signal(signal.SIGUSR2, self._ask)
         assert callable(queue_again)
-        ends: list[Decision] = []
-        for index, training in enumerate(self.trainings):
+        end = None
+        for index in range(self.begun, len(self.trainings)):
+            self.begun = index
             name = f"{seat.job}-{index}" if len(self.trainings) > 1 else seat.job
             self.trial = Trial(seat=seat, history=History(seat.folder, name))
-            ends.append(self._train(self.trial, training, queue_again))
+            end = self._train(self.trial, self.trainings[index], queue_again)
+            if end.code:
+                self.failed += (end.reason,)
             if self.told:
                 break
-        failed = [end.reason for end in ends if end.code]
-        if failed:
+        if self.failed:
             if seat.node:
                 time.sleep(_PATIENCE)  # our end ends the first node's task, too
-            raise RunEnded("; ".join(failed))
-        return ends[-1].reason
+            raise RunEnded("; ".join(self.failed))
+        assert end is not None
+        return end.reason
 
     def _train(self, trial: Trial, training: Sequence[str], queue_again: Handler) -> Decision:
         """Makes one attempt at one run; on the first node, to what is decided of it."""

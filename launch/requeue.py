@@ -110,8 +110,10 @@ def decide(endings: Sequence[Ending], *, avoided: Sequence[str] = ()) -> Decisio
         return Decision(action="end", code=last.status or 1, reason="it would end so again")
     else:
         return Decision(action="end", code=last.status, reason="the trainer said nothing of its end")
-    if len(endings) >= MOST_IDLE and not any(ending.advanced for ending in endings[-MOST_IDLE:]):
-        idle = " and ".join(str(ending.attempt) for ending in endings[-MOST_IDLE:])
+    # That Slurm took the nodes away says nothing of the run.
+    counted = [ending for ending in endings if ending.advanced or not ending.preempted][-MOST_IDLE:]
+    if len(counted) == MOST_IDLE and not any(ending.advanced for ending in counted):
+        idle = " and ".join(str(ending.attempt) for ending in counted)
         return Decision(
             action="end",
             code=1,

@@ -57,6 +57,11 @@ def test_two_attempts_in_a_row_without_a_new_checkpoint_are_the_last() -> None:
     last = decide([ending(attempt=2, **asks), one, two])
     assert (last.action, last.code) == ("end", 1)
     assert "attempts 3 and 4 made no new checkpoint" in last.reason
+    # Preemptions are nobody's fault, however many there are before the first checkpoint.
+    taken = [ending(attempt=k, preempted=True, status=143, advanced=False) for k in range(4)]
+    assert decide(taken).action == "requeue"
+    assert decide([one, *taken]).action == "requeue"
+    assert decide([one, *taken, two]).code == 1
     # An attempt that has ended well is not held against.
     assert decide([one, ending(state="done", advanced=False)]).code == 0
 

@@ -3,6 +3,7 @@
 import os
 import re
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -145,7 +146,7 @@ def test_without_submitit_it_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("launch.submission.importlib.util.find_spec", lambda name: None)
-    assert "pip install -c constraints/cpu.txt -e '.[train]'" in refused(
+    assert 'pip install --upgrade -c constraints/cpu.txt -e ".[train]"' in refused(
         ["demo", "--cluster", "local"], capsys
     )
 
@@ -195,6 +196,35 @@ def test_the_command_of_a_node_has_the_users_flags(tmp_path: Path) -> None:
         trial = Trial(seat=seat, history=History(tmp_path, "7"))
         command = task._command(trial, words)
         assert command == ["bash", "/c/slurm/node.sh", "py", "2", "4", "a:1", f"7.{attempt}", *words]
+
+
+def test_a_job_queued_again_goes_on_with_the_run_that_it_came_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """--fresh would have moved the first one, finished, aside."""
+    from launch.requeue import Decision
+    from launch.seat import Seat
+    from launch.trial import RunEnded, Trial
+
+    monkeypatch.setattr("launch.node_task.signal.signal", lambda number, what: lambda number, frame: None)
+    seat = Seat(job="7", attempt=0, hosts=("a",), node=0, rendezvous="a:1", folder=tmp_path)
+    came_to: list[str] = []
+
+    def train(self: NodeTask, trial: Trial, training: tuple[str, ...], queue_again: object) -> Decision:
+        came_to.append(training[0])
+        if training[0] == "two" and came_to.count("two") == 1:
+            raise SystemExit(1)
+        return Decision(action="end", code=int(training[0] == "one"), reason=f"end of {training[0]}")
+
+    monkeypatch.setattr(NodeTask, "_train", train)
+    task = NodeTask(
+        checkout="/c", python="py", folder="/", trainings=(("one",), ("two",), ("three",)), processes=1
+    )
+    with pytest.raises(SystemExit):
+        task._train_all(seat)
+    with pytest.raises(RunEnded, match=r"^end of one$"):
+        replace(task)._train_all(seat)
+    assert came_to == ["one", "two", "two", "three"]
 
 
 def test_recipes_without_a_script_have_another_ones_resources() -> None:

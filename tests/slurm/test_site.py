@@ -66,7 +66,8 @@ def submit_without_slurm(
 def test_submits_itself_with_options_before_and_flags_behind(
     checkout: Path, images: Path, tmp_path: Path
 ) -> None:
-    write_site(checkout, DATA=str(images), SBATCH_ACCOUNT="vision")
+    known = {"REXNET_CACHE": "/scratch", "HF_ENDPOINT": "https://mirror"}
+    write_site(checkout, DATA=str(images), SBATCH_ACCOUNT="vision", **known)
     done = submit_without_slurm(checkout, tmp_path, "--nodes=4", "--", "--seed", "1", "--note", "a b")
     assert done.returncode == 0, done.stderr
     script = checkout / "slurm" / "rexnet_2.0.sh"
