@@ -38,7 +38,7 @@ def read_arguments(
         with redirect_stderr(complaint):
             return tyro.cli(
                 kind,
-                args=arguments,
+                args=[_at_home(argument) for argument in arguments],
                 prog=program,
                 config=(tyro.conf.OmitArgPrefixes,),
                 console_outputs=first_rank(),
@@ -58,7 +58,7 @@ def first_rank() -> bool:
 def out_of(arguments: Sequence[str]) -> Path | None:
     """Returns the --out of arguments that could not be understood otherwise."""
     out = value_of("--out", arguments)
-    return None if out is None else Path(out)
+    return None if out is None else Path(out).expanduser()
 
 
 def value_of(flag: str, arguments: Sequence[str]) -> str | None:
@@ -70,6 +70,12 @@ def value_of(flag: str, arguments: Sequence[str]) -> str | None:
         elif argument.startswith(f"{flag}="):
             value = argument.removeprefix(f"{flag}=")
     return value
+
+
+def _at_home(argument: str) -> str:
+    """Returns an argument with ~ as the home folder: shells leave that of --out=~/runs and "~/runs"."""
+    flag, equals, value = argument.partition("=") if argument.startswith("--") else ("", "", argument)
+    return f"{flag}{equals}{os.path.expanduser(value)}" if value.startswith("~/") else argument  # noqa: PTH111
 
 
 def _sentence(text: str, *, program: str) -> str:

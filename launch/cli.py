@@ -45,7 +45,7 @@ def read_command(argv: Sequence[str]) -> Command | None:
     Raises:
         UsageError: an argument is misspelt or has no meaning.
     """
-    arguments = [_GROUP.sub("--", argument) for argument in argv]
+    arguments = list(argv)
     if "--list" in arguments:
         if first_rank():
             print("\n".join(f"{name:<16} {recipe.summary}" for name, recipe in RECIPES.items()))
@@ -60,9 +60,12 @@ def read_command(argv: Sequence[str]) -> Command | None:
 def take_run(arguments: list[str]) -> Run:
     """Takes the recipe's name or `--from FILE` off the arguments and returns the run it stands for.
 
+    What remains has every flag without its group.
+
     Raises:
         UsageError: there is no such recipe or file.
     """
+    arguments[:] = [_GROUP.sub("--", argument) for argument in arguments]
     if "--from" in arguments:
         at = arguments.index("--from")
         if at + 1 == len(arguments):

@@ -14,9 +14,17 @@ def check_decoder(decoder: Decoder, *, decode: str) -> None:
 
 
 def eval_reader(decoder: Decoder) -> Any:
-    """Returns `eval_batches` of that decoder; it alone is imported, so that Pillow's works without DALI."""
+    """Returns `eval_batches` of that decoder; it alone is imported, so that Pillow's works without DALI.
+
+    ValueError: DALI is not installed.
+    """
     if decoder == "pillow":
         from pipeline.pillow import eval_batches
     else:
-        from pipeline.loader import eval_batches
+        try:
+            from pipeline.loader import eval_batches
+        except ModuleNotFoundError as error:
+            raise ValueError(
+                f"{error.name} is missing, which DALI's decoder wants: --decoder pillow"
+            ) from None
     return eval_batches

@@ -17,6 +17,7 @@ if __name__ == "__main__":  # run as a file: put the repository, not launch/, fi
 import tyro
 
 from launch.arguments import first_rank, read_arguments
+from launch.checks.architecture import INSTALL
 from launch.cli import Command, take_run
 from launch.track.connection import reachable
 
@@ -61,8 +62,7 @@ def main(argv: list[str]) -> int:
             print(f"doctor.py: {error}", file=sys.stderr)
         return 2
     except ModuleNotFoundError as error:
-        remedy = 'python -m pip install -c constraints/cpu.txt -e ".[train]"'
-        print(f"doctor.py: {error.name} is missing; see docs/install.md, or type: {remedy}", file=sys.stderr)
+        print(f"doctor.py: {error.name} is missing; see docs/install.md, or type: {INSTALL}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

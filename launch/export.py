@@ -28,6 +28,8 @@ def main(argv: list[str]) -> int:
         refused = isinstance(error, OSError) and error.filename and f"{error.filename}: {error.strerror}"
         print(f"export.py: {refused or error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return 130
     return 0
 
 

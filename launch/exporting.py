@@ -167,11 +167,12 @@ def _card(
     )
 
 
-def _check_out(out: Path) -> None:
-    """Raises ValueError where there is something that an export may not replace."""
+def _check_out(out: Path, *, but: str = "") -> None:
+    """Raises ValueError where there is something that an export may not replace, the entry `but` apart."""
     if out.exists() and not out.is_dir():
         raise ValueError(f"{out} is a file; name a folder: --out DIR")
-    if out.is_dir() and any(out.iterdir()) and not sums.is_untouched(out):
+    held = {path.name for path in out.iterdir()} - {but} if out.is_dir() else set[str]()
+    if held and not sums.is_untouched(out, but=but):
         raise ValueError(
             f"{out} holds files that are not of an earlier export, or were changed since; name another "
             "folder: --out DIR"
@@ -180,18 +181,21 @@ def _check_out(out: Path) -> None:
 
 @contextmanager
 def _folder_in_the_making(out: Path) -> Iterator[Path]:
-    """Gives a folder beside `out`, and puts it in its place when all went well."""
+    """Gives a folder beside `out`, or in one that is there, and puts it in its place when all went well."""
     whole = out.absolute()
-    fresh = whole.with_name(f"{whole.name}.{os.getpid()}.tmp")
+    name = f".{whole.name}.{os.getpid()}.tmp"
+    # A folder that is there may be a mount, into which nothing beside it can be moved.
+    fresh = whole / name if whole.is_dir() else whole.with_name(name)
     fresh.mkdir(parents=True)
     try:
         yield fresh
-        _check_out(out)
-        if not whole.is_dir():
+        _check_out(out, but=name)
+        if fresh.parent != whole:
             fresh.rename(whole)
             return
         for path in whole.iterdir():
-            path.unlink()
+            if path != fresh:
+                path.unlink()
         for path in fresh.iterdir():
             path.rename(whole / path.name)
     finally:

@@ -27,7 +27,8 @@ def find_run(name: str) -> Run:
         path, wanted = (Path(file), variable) if colon else (Path(name), "")
         return replace(_own_run(path.expanduser(), wanted), recipe=f"{path.stem}.{wanted}")
     if name not in RECIPES:
-        near = difflib.get_close_matches(name, RECIPES, n=1, cutoff=0.5)
+        begun = sorted((known for known in RECIPES if known.startswith(name)), key=len)
+        near = begun or difflib.get_close_matches(name, RECIPES, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise UsageError(
             f"there is no recipe {name!r}; {hint}There are {', '.join(RECIPES)} (--list tells more), and "

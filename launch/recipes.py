@@ -68,7 +68,7 @@ _CIFAR10 = tuple(
         source="from the known attempt's recipe (https://github.com/yakhyo/ReXNet) to ours in steps",
         data="/data/cifar10",
         hardware="one core of an AMD EPYC",
-        hours="10 to 12 minutes",
+        hours="10 minutes of training",
         measured=f"{_CIFAR10_ACC1[run.recipe]}, three seeds: docs/evidence.md",
     )
     for run in LADDER

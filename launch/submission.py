@@ -14,6 +14,7 @@ from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
 
+from launch.checks.architecture import INSTALL
 from launch.node_task import NodeTask
 from launch.resources import Resources, variable_of
 
@@ -44,10 +45,7 @@ class Job:
 def check_installed() -> None:
     """Raises a ValueError where submitit is not installed."""
     if importlib.util.find_spec("submitit") is None:
-        raise ValueError(
-            "submitit is not installed: pip install -c constraints/cpu.txt -e '.[train]'; without it: "
-            "sbatch slurm/RECIPE.sh"
-        )
+        raise ValueError(f"submitit is not installed: {INSTALL}; without it: sbatch slurm/RECIPE.sh")
 
 
 def check_slurm(recipe: str) -> None:

@@ -68,7 +68,7 @@ def variant_of(path: Path) -> str | None:
 
 def _hint(name: str) -> str:
     """What was meant: a name of the hub without its prefix, its address, or a network in the wrong place."""
-    if re.fullmatch(r"rexnet_\w*[\d.]+", name):
-        return f"; a network's name stands before the flags: {name} --weights FILE"
+    if re.fullmatch(r"rexnet_(1\.[035]|[23]\.0)", name):  # those that timm has from the authors
+        return f"; its published weights are {PREFIX}timm/{name.replace('.', '')}0.nav_in1k"
     found = re.search(r"(?:huggingface\.co/|hf[-_]?hub[:/]+|^)(timm/[\w.-]+|(?<=/)[\w.-]+/[\w.-]+)", name)
     return f"; did you mean {PREFIX}{found[1]}?" if found and "/" in found[1] else ""

@@ -125,7 +125,8 @@ class Feeding:
     auto: roi, if that trial shows that it works."""
 
     workers: int = field(default=0, metadata=OPERATION)
-    """Decoding threads of each process; 0 shares the cores that the process may use."""
+    """Decoding threads of each process. 0: one on a CPU, where training needs the other cores; with a GPU,
+    this process's share of the cores."""
 
     ahead: int = field(default=4, metadata=OPERATION)
     """Micro-batches whose files are read ahead of the decoder, rounded up to what it takes at once."""

@@ -27,8 +27,10 @@ __all__ = ["Batch", "Share", "eval_batches", "train_batches"]
 Decoded = tuple[Plan, Tensor, tuple[BadImage, ...]]
 """A plan, its images [B, 3, H, W], and what could not be shown."""
 
-_TOGETHER = 64  # images in the graph at once for each thread: its operators share them, one after another,
-_AT_MOST = 128  # and more would only take memory
+_TOGETHER = (
+    64  # images in the graph at once for each thread, so that none waits for the others at an operator
+)
+_AT_MOST = 128  # more takes memory and is no faster
 _READERS = 4  # a file's first byte takes long on a network file system, and several can be waited for at once
 
 

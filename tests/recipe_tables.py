@@ -6,6 +6,7 @@
 from pathlib import Path
 
 from launch.footprint import CUDA_GIB, DALI_GIB, V100_GIB, footprint
+from launch.formats.markdown import table
 from launch.recipe import SHARES, Recipe
 from launch.recipes import RECIPES
 
@@ -17,7 +18,8 @@ _MARKS = (
 )
 _CLASSES = 1000
 
-Rows = list[tuple[str, ...]]
+Table = tuple[tuple[str, ...], list[tuple[str, ...]]]
+"""Head and rows."""
 
 
 def imagenet() -> list[Recipe]:
@@ -29,8 +31,8 @@ def page() -> str:
     """Returns docs/recipes.md with the tables in their place."""
     before, rest = PAGE.read_text().split(_MARKS[0])
     _, after = rest.split(_MARKS[1])
-    parts = ["## What they are", _table(_settings()), "## What to expect, on ImageNet", _EXPECTED]
-    parts += [_table(_expectations()), "\n".join(_sources()), "## Memory", _MEMORY, _table(_memory())]
+    parts = ["## What they are", table(*_settings()), "## What to expect, on ImageNet", _EXPECTED]
+    parts += [table(*_expectations()), "\n".join(_sources()), "## Memory", _MEMORY, table(*_memory())]
     return before + _MARKS[0] + "\n" + "\n\n".join(parts) + "\n\n" + _MARKS[1] + after
 
 
@@ -41,8 +43,9 @@ def total_gib(recipe: Recipe) -> float:
     return found.total(half=True)
 
 
-def _settings() -> Rows:
-    rows: Rows = [("Recipe", "Epochs", "Batch", "Learning rate", "Hardware", "Hours", "Result")]
+def _settings() -> Table:
+    head = ("Recipe", "Epochs", "Batch", "Learning rate", "Hardware", "Hours", "Result")
+    rows: list[tuple[str, ...]] = []
     for name, recipe in RECIPES.items():
         run = recipe.run
         rate = f"{run.optim.lr:g}, {run.optim.schedule}"
@@ -57,7 +60,7 @@ def _settings() -> Rows:
                 recipe.measured,
             )
         )
-    return rows
+    return head, rows
 
 
 _EXPECTED = (
@@ -66,15 +69,16 @@ _EXPECTED = (
 )
 
 
-def _expectations() -> Rows:
+def _expectations() -> Table:
     shares = tuple(f"At {share:.0%}".replace("%", " %") for share in SHARES)
-    rows: Rows = [("Recipe", "Expected", *shares, "Argued from")]
+    head = ("Recipe", "Expected", *shares, "Argued from")
+    rows: list[tuple[str, ...]] = []
     for recipe in imagenet():
         assert recipe.expected is not None
         points = tuple(f"{acc1:.1f}" for acc1 in recipe.expected.curve)
         span = f"{recipe.expected.low:g} to {recipe.expected.high:g}"
         rows.append((f"`{recipe.run.recipe}`", span, *points, recipe.expected.source))
-    return rows
+    return head, rows
 
 
 def _sources() -> list[str]:
@@ -90,20 +94,16 @@ _MEMORY = (
 )
 
 
-def _memory() -> Rows:
-    rows: Rows = [("Recipe", "Micro-batch", "State", "Kept for the backward pass", "In all")]
+def _memory() -> Table:
+    head = ("Recipe", "Micro-batch", "State", "Kept for the backward pass", "In all")
+    rows: list[tuple[str, ...]] = []
     for recipe in imagenet():
         micro_batch = recipe.run.micro_batch
         assert micro_batch
         found = footprint(recipe.run, micro_batch=micro_batch, classes=_CLASSES)
         figures = (f"{found.state:.2f}", f"{found.kept / 2:.1f}", f"{found.total(half=True):.1f}")
         rows.append((f"`{recipe.run.recipe}`", str(micro_batch), *figures))
-    return rows
-
-
-def _table(rows: Rows) -> str:
-    ruled = [rows[0], ("---",) * len(rows[0]), *rows[1:]]
-    return "\n".join(f"| {' | '.join(row)} |" for row in ruled)
+    return head, rows
 
 
 if __name__ == "__main__":

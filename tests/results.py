@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from launch.formats.markdown import table
 from launch.publishing import flags
 from launch.recipes import RECIPES
 
@@ -37,7 +38,7 @@ def imagenet_table(variants: Mapping[str, Any], rows: Sequence[Row]) -> str:
     for name, entry in variants.items():
         found = [row for row in rows if row["variant"] == name and row["data"] == "imagenet-1k"]
         lines += [_imagenet_line(name, entry, group) for group in _groups(found)] or [_unrun(name, entry)]
-    return _table(_IMAGENET, lines)
+    return table(_IMAGENET, lines) + "\n"
 
 
 def small_table(rows: Sequence[Row]) -> str:
@@ -48,7 +49,7 @@ def small_table(rows: Sequence[Row]) -> str:
     for name in names:
         found = [_small_line(group) for group in groups if group[0]["recipe"] == name]
         lines += found or [[_NAMES.get(name, f"`{name}`"), NOT_RUN, NOT_RUN, *["-"] * 5]]
-    return _table(_SMALL, lines)
+    return table(_SMALL, lines) + "\n"
 
 
 def _groups(rows: Sequence[Row]) -> list[list[Row]]:
@@ -121,8 +122,3 @@ def _versions(versions: Mapping[str, str]) -> str:
 
 def _model(name: str) -> str:
     return name.replace("rexnet", "ReXNet")
-
-
-def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    rows = [head, ("---",) * len(head), *lines]
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)

@@ -37,7 +37,7 @@ class Asked:
     """The Python that can import timm."""
 
     check: bool = False
-    """Exit code 1 where a figure misses what this program promises on two CPU cores."""
+    """Exit code 1 where a figure of `train` or `scale` misses what this program promises on two CPU cores."""
 
     json: Path | None = None
     """File for the figures; runs/benchmark-MODE-RECIPE.json when not given."""

@@ -65,7 +65,10 @@ class Forecast:
     def limit(self) -> str:
         """The resource to have more of."""
         if self.decoding <= self.rate * 1.001:
-            return "decoding on the CPU cores: more cores, launch/pack.py --short-side 320, or --decode gpu"
+            return (
+                "decoding on the CPU cores: more cores, launch/pack.py --short-side 320, or the GPU's "
+                "decoder, which this plan leaves out"
+            )
         if self.waiting > self.computing / 3:
             return "the network between the nodes"
         if self.host_bound:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import torch
 
+from launch.arguments import UsageError
 from launch.attempt import Attempt, Missed
 from launch.benchmarking.asked import Asked
 from launch.benchmarking.feeding import feeding_ways
@@ -18,7 +19,7 @@ from launch.benchmarking.stepping import stepping_ways
 from launch.benchmarking.whole import train_some
 from launch.engine.distributed import find_place
 from launch.opening import Say, open_session, open_terminal
-from launch.timing.promises import broken
+from launch.timing.promises import PROMISED, broken
 from launch.timing.rounds import Figures, take_turns
 from pipeline.index import open_index
 from pipeline.synthetic import demo_folder
@@ -35,9 +36,11 @@ def measure(mode: str, asked: Asked, attempt: Attempt) -> None:
     """Measures, and prints the table on rank 0.
 
     Raises:
-        ValueError, FileNotFoundError: something the user can mend.
+        UsageError, ValueError, FileNotFoundError: something the user can mend.
         Missed: `asked.check`, and a figure is not what is promised.
     """
+    if asked.check and mode not in PROMISED:
+        raise UsageError(f"--check is of {' and '.join(PROMISED)}: nothing is promised of {mode}")
     place = find_place()
     _, say = open_terminal(place)
     attempt.silent = True

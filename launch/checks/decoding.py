@@ -8,6 +8,7 @@ from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
 
+from launch.checks.architecture import INSTALL
 from launch.checks.finding import Finding
 from pipeline.trial import find_fault
 
@@ -90,9 +91,7 @@ def decode_first(*, local_rank: int, decode: Decode, window: Window) -> None:
 def judge(decoding: Decoding) -> Finding:
     """Returns what is to be said of DALI."""
     if decoding.dali is None:
-        return Finding(
-            "error", "DALI is not installed", 'python -m pip install -c constraints/cpu.txt -e ".[train]"'
-        )
+        return Finding("error", "DALI is not installed", INSTALL)
     named = f"DALI {decoding.dali}, nvImageCodec {decoding.codec}"
     faults = ", and ".join(decoding.faults)
     if decoding.way is None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
+from launch.checks.architecture import INSTALL
 from launch.checks.decoding import version_of
 from launch.checks.finding import Finding
 
@@ -67,7 +68,7 @@ def judge(tracking: Tracking) -> Finding:
         return Finding(
             "warning",
             "wandb is not installed: runs are kept in metrics.jsonl and report.html only",
-            'python -m pip install -c constraints/cpu.txt -e ".[train]"',
+            INSTALL,
         )
     named = f"wandb {tracking.version}"
     if tracking.mode in ("disabled", "offline"):

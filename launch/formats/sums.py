@@ -18,8 +18,12 @@ def write_sums(folder: Path, names: Sequence[str]) -> None:
     (folder / NAME).write_text("".join(lines))
 
 
-def is_untouched(folder: Path) -> bool:
-    """Whether a folder holds exactly the files that its checksums name, as they were written."""
+def is_untouched(folder: Path, *, but: str = "") -> bool:
+    """Whether a folder holds exactly the files that its checksums name, as they were written.
+
+    Args:
+        but: name of what does not count.
+    """
     sums = folder / NAME
     if not sums.is_file():
         return False
@@ -27,5 +31,5 @@ def is_untouched(folder: Path) -> bool:
     if not all(found):
         return False
     named = {match[2]: match[1] for match in found if match}
-    files = {path.name for path in folder.iterdir()}
+    files = {path.name for path in folder.iterdir()} - {but}
     return files == {*named, NAME} and all(checksum(folder / name) == sha for name, sha in named.items())

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from launch.timing.rounds import Measured, ratios
 
+PROMISED = ("train", "scale")
+"""Modes of which something is promised."""
+
 _MOST_WAIT = 2.0  # percent of a step
 _LEAST_BY_TWO = 0.85  # of one process with both threads
 _LEAST_OF_TIMM = {"timm": 1.3, "timm, this allocator": 1.1}

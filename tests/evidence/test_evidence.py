@@ -10,6 +10,7 @@ import pytest
 from launch.cifar10_recipes import CIFAR10, COSINE, CROP, LADDER, PLAIN
 from launch.config import identity_fields
 from launch.engine.identity import differences, flat
+from launch.recipes import RECIPES
 from tests.evidence.__main__ import REPOSITORY, Record
 from tests.evidence.calibration import epochs_of
 from tests.evidence.page import page
@@ -103,3 +104,10 @@ def test_the_recipes_are_those_of_the_record() -> None:
     for name, epochs in RECORD.results.get("epochs", {}).items():
         for run in LADDER:
             assert run.recipe != name or run.epochs == pytest.approx(epochs, abs=0.06), json.dumps(name)
+
+
+def test_the_recipes_have_the_means_of_the_record() -> None:
+    runs = RECORD.results["runs"]
+    for run in LADDER:
+        mean = sum(seed["acc1"] for seed in runs[run.recipe].values()) / len(runs[run.recipe])
+        assert RECIPES[run.recipe].measured.startswith(f"{mean:.1f} %, three seeds"), run.recipe

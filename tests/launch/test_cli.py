@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from launch.arguments import UsageError
-from launch.cli import Command, read_command
+from launch.arguments import UsageError, out_of
+from launch.cli import Command, read_command, take_run
 from launch.config import Run, from_plain, identity, identity_fields, to_plain
 from launch.plan import make_plan
 from launch.recipes import RECIPES
@@ -42,9 +42,33 @@ def test_short_flags() -> None:
     assert run.variant == "rexnet_2.0"
 
 
-def test_the_nearest_recipe_is_suggested() -> None:
-    with pytest.raises(UsageError, match=r"did you mean 'rexnet_1\.3'"):
-        read_command(["rexnet_13"])
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("rexnet_13", "rexnet_1.3"),
+        ("rexnet_1", "rexnet_1.0"),
+        ("rexnet_2", "rexnet_2.0"),
+        ("cifar", "cifar10"),
+    ],
+)
+def test_the_nearest_recipe_is_suggested(typed: str, meant: str) -> None:
+    with pytest.raises(UsageError, match=f"did you mean {meant!r}"):
+        read_command([typed])
+
+
+def test_the_home_folder_where_a_shell_leaves_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    command = read_command(["rexnet_1.0", "--out=~/runs/a", "--data", "~/my set"])
+    assert command is not None
+    assert (command.run.out, command.run.data) == (Path("/home/me/runs/a"), Path("/home/me/my set"))
+    assert out_of(["--out=~/runs/a", "--lr", "x"]) == Path("/home/me/runs/a")
+
+
+def test_a_flag_may_name_its_group_in_every_program() -> None:
+    """The doctor, which Slurm's jobs begin with, and the benchmark take what training takes."""
+    arguments = ["rexnet_1.0", "--optim.backend", "apex", "--augmentation.image-size=96", "--data", "--optim"]
+    assert take_run(arguments).recipe == "rexnet_1.0"
+    assert arguments == ["--backend", "apex", "--image-size=96", "--data", "--optim"]
 
 
 def test_list_names_every_recipe(capsys: pytest.CaptureFixture[str]) -> None:

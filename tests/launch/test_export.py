@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from html import unescape
 from importlib.util import find_spec
 from pathlib import Path
@@ -236,6 +237,22 @@ def test_only_an_untouched_export_is_replaced(
     assert not sums.is_untouched(out)
     with pytest.raises(ValueError, match="is a file"):
         export(request(weights, out / "README.md"))
+
+
+def test_a_folder_on_another_file_system_is_replaced(weights: Path, tmp_path: Path) -> None:
+    """A mounted volume, say, which nothing beside it can be moved into."""
+    if Path("/dev/shm").stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("/dev/shm is no other file system here")
+    out = tmp_path / "out"
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as elsewhere:
+        out.symlink_to(elsewhere)
+        for formats in (("safetensors", "pth"), ("pth",)):
+            export(request(weights, out, formats=formats))
+        assert (
+            sums.is_untouched(out)
+            and sorted(path.suffix for path in out.iterdir()).count(".safetensors") == 0
+        )
+        assert [*tmp_path.iterdir()] == [out]
 
 
 def test_onnx_without_its_packages_names_the_command(

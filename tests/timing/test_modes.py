@@ -63,6 +63,7 @@ def test_a_mode(
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
+        (("model", "demo", "--check"), "--check is of train and scale: nothing is promised of model"),
         (("scale", "demo", "--processes", 2), "do not divide among 2 processes"),
         (
             ("train", "demo", "--against", "/nowhere"),
