@@ -2,8 +2,10 @@
 
 import io
 import shutil
+import signal
 import struct
 import threading
+import time
 import zlib
 from pathlib import Path
 
@@ -142,10 +144,21 @@ def test_stopping_ends_the_wait_for_data_that_are_gone(
     index, before = open_index(root), threading.active_count()
     root.rename(tmp_path / "away")
 
+    said: list[str] = []
+
     def stop(line: str) -> None:
-        raise KeyboardInterrupt(line)
+        said.append(line)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
     monkeypatch.setattr(pipeline.reading, "_say", stop)
-    with pytest.raises(KeyboardInterrupt, match="is gone; waiting until it is back"):
-        list(verify_index(index, say=quiet))
-    assert threading.active_count() == before
+    usual = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            list(verify_index(index, say=quiet))
+    finally:
+        signal.signal(signal.SIGINT, usual)
+    assert len(said) == 1 and "is gone; waiting until it is back" in said[0]
+    end = time.monotonic() + 20
+    while threading.active_count() > before:  # a thread that was just being started is not waited for
+        assert time.monotonic() < end
+        time.sleep(0.01)
