@@ -58,7 +58,7 @@ def first_rank() -> bool:
 def out_of(arguments: Sequence[str]) -> Path | None:
     """Returns the --out of arguments that could not be understood otherwise."""
     out = value_of("--out", arguments)
-    return None if out is None else Path(out).expanduser()
+    return None if out is None else Path(_at_home(out))
 
 
 def value_of(flag: str, arguments: Sequence[str]) -> str | None:

@@ -14,7 +14,7 @@ if __name__ == "__main__":  # run as a file: put the repository, not launch/, fi
     here = Path(__file__).resolve().parent
     sys.path[:] = [str(here.parent), *(p for p in sys.path if Path(p).resolve() != here)]
 
-from launch.history import SIGNS, History, upload
+from launch.history import SIGNS, History, upload_command
 
 
 def main(argv: list[str]) -> int:
@@ -36,7 +36,7 @@ def main(argv: list[str]) -> int:
         decision = history.end(status=asked.status, signs=asked.signs, known=known)
     last = history.endings[-1]
     decided = (decision.action, decision.code, ",".join(decision.avoid), decision.reason)
-    print(*decided, last, upload(last), sep="\n")
+    print(*decided, last, upload_command(last), sep="\n")
     return 0
 
 

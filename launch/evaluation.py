@@ -30,7 +30,7 @@ from pipeline.layout import check_layout, check_split, class_names
 from rexnet.channels import variant_shape
 from rexnet.model import create_model
 from rexnet.published import published
-from rexnet.weights import class_count, load_weights
+from rexnet.weights import class_count, load_weights, read_state
 
 _RESULT, _CLASSES, _ALL = LEFT
 
@@ -60,9 +60,12 @@ def evaluate_weights(request: Request, attempt: Attempt) -> None:
     if place.first:
         for folder in attempts:
             _clear(folder)
+    states = [read_state(each.path) for each in given]
     # With the weights, since a network with folded norms is made otherwise; the layout is for the terminal.
-    models = [create_model(each.variant, num_classes=classes, weights=each.path) for each in given]
-    layouts = [load_weights(model, each.path) for model, each in zip(models, given, strict=True)]
+    models = [
+        create_model(g.variant, num_classes=classes, weights=s) for g, s in zip(given, states, strict=True)
+    ]
+    layouts = [load_weights(model, state) for model, state in zip(models, states, strict=True)]
     if place.first:
         for each in attempts.values():
             each.begin()

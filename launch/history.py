@@ -118,7 +118,7 @@ class History:
         write_json(self.file, {"endings": endings, "avoided": self.avoided})
 
 
-def upload(ending: Ending) -> str:
+def upload_command(ending: Ending) -> str:
     """Returns what brings the offline pieces of a run's W&B run to the server, empty where all are there."""
     if ending.folder is None or not ending.over:
         return ""

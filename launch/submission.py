@@ -45,7 +45,9 @@ class Job:
 def check_installed() -> None:
     """Raises a ValueError where submitit is not installed."""
     if importlib.util.find_spec("submitit") is None:
-        raise ValueError(f"submitit is not installed: {INSTALL}; without it: sbatch slurm/RECIPE.sh")
+        raise ValueError(
+            f"submitit is not installed; sbatch slurm/RECIPE.sh does without it, or type: {INSTALL}"
+        )
 
 
 def check_slurm(recipe: str) -> None:

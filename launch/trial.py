@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from launch.history import History, Sign, upload
+from launch.history import History, Sign, upload_command
 from launch.requeue import Decision
 from launch.seat import Seat
 from launch.slurm_record import exclude, job_signs, node_records
@@ -172,7 +172,7 @@ class Trial:
         self.decision = decision
         if decision.action == "requeue" or decision.code:
             self._say(f"{'' if decision.action == 'requeue' else 'not '}queued again: {decision.reason}")
-        if self.history.endings and (sync := upload(self.history.endings[-1])):
+        if self.history.endings and (sync := upload_command(self.history.endings[-1])):
             self._say(f"W&B, where there is internet: {sync}")
         return decision
 

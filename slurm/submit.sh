@@ -29,12 +29,12 @@ done
 
 # ---------------------------------------------------------------------- slurm/site
 
-ours=(DATA ENV CONTAINER STAGE IFNAME PROCESSES DOCTOR)
+ours=(DATA ENV CONTAINER STAGE IFNAME PROCESSES DOCTOR REXNET_CACHE)
 # Of sbatch's own variables those that make sense for these scripts.
 slurms=(SBATCH_{ACCOUNT,CLUSTERS,CONSTRAINT,CPUS_PER_GPU,EXCLUSIVE,GPUS_PER_NODE,HINT,MEM_PER_GPU,NETWORK,PARTITION}
     SBATCH_{QOS,REQ_SWITCH,RESERVATION,TIMELIMIT,WAIT4SWITCH,WCKEY})
-others='^(NCCL|GLOO|WANDB|HF|OMP|APPTAINER|SINGULARITY|SLURM|SBATCH)_'
-others+='|^(REXNET_CACHE|PATH|http_proxy|https_proxy|no_proxy)$'
+others='^(NCCL|GLOO|WANDB|OMP|APPTAINER|SINGULARITY|SLURM|SBATCH)_'
+others+='|^(HF_ENDPOINT|HF_HUB_OFFLINE|PATH|http_proxy|https_proxy|no_proxy)$'
 
 check_name() { # check_name NAME LINE
     local name known=("${ours[@]}" "${slurms[@]}")

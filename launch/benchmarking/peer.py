@@ -60,8 +60,8 @@ def peer_ways(
     """Returns, by name, what trains up to step `TO` and returns the figures of the steps from `FROM` on.
 
     Both crop at random and flip, without averaging, in fp32 and channels-last; timm's once as it comes and
-    once with the allocator that this program sets for itself. Of 0 workers this program makes what it makes
-    of them otherwise, a thread of its own on a CPU, and timm's has two processes.
+    once with the allocator that this program sets for itself. With 0 workers this program decodes with its
+    own default, one thread on a CPU, and timm's with two processes.
     """
     shape = {"data": data, "size": size, "batch": batch, "workers": workers}
     theirs = partial(_train_theirs, peer, model=f"rexnet_{width.replace('.', '')}0", device=device, **shape)

@@ -13,7 +13,7 @@ NEW_SET = 'python -m pip install --upgrade -c constraints/cpu.txt -e ".[train]"'
 V100_SET = 'python -m pip install -c constraints/v100.txt -e ".[train,v100]"'
 """torch 2.10 with CUDA 12.8: V100 (sm_70) and newer, with drivers from 525.60.13."""
 
-INSTALL = f"{NEW_SET}   (on V100: {V100_SET})"
+INSTALL = f"{NEW_SET}   # on V100: {V100_SET}"
 """What brings a package that is missing, with the torch that fits."""
 
 _OLDEST, _OLDEST_OF_CUDA_13 = (7, 0), (7, 5)

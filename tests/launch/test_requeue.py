@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from launch.history import History
+from launch.history import History, upload_command
 from launch.requeue import Decision, Ending, decide, nodes_to_avoid, resume
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -186,6 +186,8 @@ def test_as_a_batch_script_asks(tmp_path: Path) -> None:
         *("requeue", "0", "", "to go on from step 3", "requeue, step 3, two lines"),
         f"wandb sync '{run}/wandb'/offline-run-*",
     ]
+    (run / "wandb" / "offline-run-1" / "run-1.wandb.synced").touch()
+    assert upload_command(ending(folder=str(run))) == ""
     ask("begin", "1", "node1,node2")
     tell(History(tmp_path, "c-1"), 1, state="requeue", step=4, folder=None)
     assert ask("end", "143", "terminated", "preempted")[:2] == ["end", "1"]
