@@ -369,8 +369,10 @@ def test_goes_on_after_it_was_killed(tmp_path: Path) -> None:
     assert kept and not (out / "shards.index").exists()
     with pytest.raises(ValueError, match=r"packing .*/out has not ended; the same command of launch/pack.py"):
         open_index(out, say=quiet)
+    for half in (".shard-00001.tar.0a.part", "shard-00001.made.1-0a.part", "shards.index.1-0a.part"):
+        (out / half).write_bytes(b"half")  # whatever it was about to write
     assert main([str(folder), str(out), *flags, "--processes", "1"]) == 0
-    assert kept == {path: path.stat().st_mtime_ns for path in kept}
+    assert not list(out.glob("*.part")) and kept == {path: path.stat().st_mtime_ns for path in kept}
     assert main([str(folder), str(tmp_path / "at once"), *flags, "--processes", "1"]) == 0
     assert digests(out) == digests(tmp_path / "at once") and len(digests(out)) > 8
 
