@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from launch.naming import find_run
 from launch.showing import PreviewRequest
 from pipeline import order
+from pipeline.eight_bits import eight_bits
 from pipeline.index import Index, open_index
 from pipeline.mixing import mix
 from pipeline.pairing import pair
@@ -129,7 +130,7 @@ def draw_page(index: Index, ids: NDArray[np.int64], request: PreviewRequest) -> 
 def _original(index: Index, i: int, windows: list[tuple[NDArray, NDArray]], *, side: int) -> Image.Image:
     """The whole image, fitted into a square, with every epoch's window in the epoch's colour."""
     with Image.open(BytesIO(read_image(index, i).tobytes())) as opened:
-        image = opened.convert("RGB")
+        image = eight_bits(opened).convert("RGB")
     scale = side / max(image.size)
     fitted = image.resize([max(1, round(scale * length)) for length in image.size], Image.Resampling.BICUBIC)
     draw = ImageDraw.Draw(fitted)

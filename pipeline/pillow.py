@@ -19,6 +19,7 @@ from torch import Tensor
 
 from pipeline.batch import MEAN, STD, BadImage, Batch, bad_image, labels_of
 from pipeline.config import Evaluation, Feeding
+from pipeline.eight_bits import eight_bits
 from pipeline.index import Index
 from pipeline.plans import eval_plans
 from pipeline.reading import SoundReader
@@ -92,7 +93,7 @@ def central_crop(encoded: NDArray[np.uint8], *, image_size: int, evaluation: Eva
     with Image.open(BytesIO(encoded.data)) as opened:
         opened.verify()  # the checksums of a PNG, which decoding alone does not read to the end
     with Image.open(BytesIO(encoded.data)) as opened:
-        image = opened.convert("RGB")
+        image = eight_bits(opened).convert("RGB")
     shorter = math.floor(image_size / evaluation.crop_ratio)
     width, height = (int(shorter * side / min(image.size)) for side in image.size)
     left, top = round((width - image_size) / 2), round((height - image_size) / 2)

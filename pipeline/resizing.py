@@ -5,6 +5,8 @@ from io import BytesIO
 
 from PIL import Image
 
+from pipeline.eight_bits import eight_bits
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Resizing:
@@ -24,8 +26,8 @@ class Resizing:
 def resized(encoded: bytes, *, resizing: Resizing) -> bytes | None:
     """A JPEG of `encoded`, its shorter side `short_side` pixels; None where that is no longer already.
 
-    Lanczos, antialiased; aspect ratio kept to the pixel; gray stays gray, all else becomes RGB as Pillow
-    converts it; 4:2:0. The image stays as it is stored: without EXIF rotation, and without the metadata.
+    Lanczos, antialiased; aspect ratio kept to the pixel; gray stays gray, all else becomes RGB;
+    4:2:0. The image stays as it is stored: without EXIF rotation, and without the metadata.
 
     Raises what Pillow does for bytes that are no intact image.
     """
@@ -33,7 +35,7 @@ def resized(encoded: bytes, *, resizing: Resizing) -> bytes | None:
         shorter = min(opened.size)
         if shorter <= resizing.short_side:
             return None
-        image = opened.convert("L" if opened.mode == "L" else "RGB")
+        image = eight_bits(opened)
     width, height = (max(1, round(side * resizing.short_side / shorter)) for side in image.size)
     out = BytesIO()
     smaller = image.resize((width, height), Image.Resampling.LANCZOS)

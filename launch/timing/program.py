@@ -15,6 +15,7 @@ from pathlib import Path
 _GRACE = 20.0  # seconds between asking a program to end and ending it
 _LOOK = 0.02
 _WEIGH = 0.5
+_RARE = 50  # times as long as a look at memory took passes before the next: of many pages it takes 0.1 s
 _TOLD = 15  # lines of output in a message
 
 
@@ -78,16 +79,17 @@ class Watched:
         self, program: subprocess.Popen[str], *, until: Callable[[Watched], bool], timeout: float
     ) -> bool:
         """Returns whether the program ended before it was told to."""
-        weighed = 0.0
+        weighed, pause = 0.0, _WEIGH
         while not until(self):
             if program.poll() is not None:
                 return True
             now = time.perf_counter() - self._began
             if now > timeout:
                 raise RuntimeError(f"{self._told()}\nit took more than {timeout:.0f} s")
-            if now - weighed > _WEIGH:
+            if now - weighed > pause:
                 self.memory_mib = max(self.memory_mib, sum(map(_share_mib, _family(program.pid))))
-                weighed = now
+                weighed, took = now, time.perf_counter() - self._began - now
+                pause = max(_WEIGH, _RARE * took)
             time.sleep(_LOOK)
         return False
 

@@ -11,6 +11,7 @@ from PIL import Image
 from pipeline import loader, pillow
 from pipeline.batch import MEAN, STD
 from pipeline.config import Evaluation, Feeding
+from pipeline.eight_bits import eight_bits
 from pipeline.index import open_index
 from tests.pipeline.test_graph import encoded, picture
 from tests.pipeline.test_loader import COUNT, draw_tree, same
@@ -93,6 +94,18 @@ def test_dali_shows_the_same(index, size, crop_ratio, interpolation):
     for module, shown in ((pillow, ours), (loader, dalis)):
         others = next(iter(show(module, index, **settings | {"interpolation": other})))
         assert not torch.equal(others.images, shown[0].images)
+
+
+def test_16_bit_gray_is_scaled_as_by_dali(tmp_path):
+    levels = np.arange(65536, dtype=np.uint16).reshape(256, 256)
+    assert np.array_equal(eight_bits(Image.fromarray(levels)), np.rint(levels / 257))
+    (tmp_path / "split" / "a").mkdir(parents=True)
+    Image.fromarray(levels).save(tmp_path / "split" / "a" / "x.png")
+    index = open_index(tmp_path / "split", say=lambda line: None)
+    ours, dalis = (
+        next(show(module, index, batch=1, size=256, crop_ratio=1)).images for module in (pillow, loader)
+    )
+    assert ours.unique().numel() > 250 and (ours - dalis).abs().max() < 1e-5
 
 
 def test_images_are_normalised_and_channels_last(index):

@@ -170,6 +170,16 @@ def test_resizes_as_pillow_does() -> None:
     assert resized(NAMES["a/1.jpg"], resizing=Resizing(short_side=40)) is None
 
 
+def test_16_bit_gray_stays_gray_and_keeps_its_levels() -> None:
+    file, levels = BytesIO(), np.linspace(0, 65535, 64 * 64).reshape(64, 64)
+    Image.fromarray(levels.astype(np.uint16)).save(file, "PNG")
+    smaller = resized(file.getvalue(), resizing=Resizing(short_side=32))
+    assert smaller is not None
+    with Image.open(BytesIO(smaller)) as image:
+        wanted = levels.reshape(32, 2, 32, 2).mean(axis=(1, 3)) / 257
+        assert image.mode == "L" and np.abs(np.asarray(image, float) - wanted).mean() < 2
+
+
 def test_what_cannot_be_decoded_is_packed_as_it_is_and_named(source: Index, tmp_path: Path) -> None:
     path = source.path(3)
     path.write_bytes(path.read_bytes()[:400] + bytes(int(source.sizes[3]) - 400))
