@@ -198,6 +198,12 @@ def _folder_in_the_making(out: Path) -> Iterator[Path]:
                 path.unlink()
         for path in fresh.iterdir():
             path.rename(whole / path.name)
+    except OSError as fault:
+        if fault.filename:
+            raise
+        raise ValueError(
+            f"{out} cannot be written: {fault.strerror}; name another folder: --out DIR"
+        ) from None
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 
 import torch
@@ -22,5 +23,7 @@ def write_official(contents: Contents, folder: Path) -> Written:
     """Writes a state dict that the authors' network loads (https://github.com/clovaai/rexnet)."""
     name = f"{contents.variant}.pth"
     model = contents.model
-    torch.save(translate(model.state_dict(), model.shape, source="ours", to="official"), folder / name)
+    content = BytesIO()  # for torch.save tells of a full disk in words of its own
+    torch.save(translate(model.state_dict(), model.shape, source="ours", to="official"), content)
+    (folder / name).write_bytes(content.getbuffer())
     return Written(name=name, what="the authors' layout")

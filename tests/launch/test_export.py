@@ -239,6 +239,28 @@ def test_only_an_untouched_export_is_replaced(
         export(request(weights, out / "README.md"))
 
 
+FULL = """
+import resource, signal, sys
+from launch.export import main
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("form", ["safetensors", "pth"])
+def test_a_full_disk_leaves_nothing(weights: Path, tmp_path: Path, form: str) -> None:
+    out = tmp_path / "out"
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, weights, "--variant", VARIANT, "--out", out, "--formats", form],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+    )
+    said = f"export.py: {out} cannot be written: File too large; name another folder: --out DIR\n"
+    assert (done.returncode, done.stderr, list(tmp_path.iterdir())) == (2, said, [])
+
+
 def test_a_folder_on_another_file_system_is_replaced(weights: Path, tmp_path: Path) -> None:
     """A mounted volume, say, which nothing beside it can be moved into."""
     if Path("/dev/shm").stat().st_dev == tmp_path.stat().st_dev:
