@@ -202,7 +202,8 @@ def _folder_in_the_making(out: Path) -> Iterator[Path]:
         if fault.filename:
             raise
         raise ValueError(
-            f"{out} cannot be written: {fault.strerror}; name another folder: --out DIR"
+            f"the export to {out} failed: {fault.strerror}; nothing of it is kept, and the same command "
+            "begins anew"
         ) from None
     finally:
         shutil.rmtree(fresh, ignore_errors=True)

@@ -33,7 +33,7 @@ def pack(source: Index, out: Path, *, packing: Packing, say: Callable[[str], Non
         raise ValueError(f"the folder {out} cannot be made: {fault.strerror}; name another") from None
     with lock(out / ".lock", say=say, waiting=f"waiting for another process that packs {out}"):
         ratio = agree(out, source, packing=packing)
-        for part in (*out.glob(".shard-*.part"), *out.glob("shard*.part")):  # shards, what is known of them
+        for part in out.glob("*shard*.part"):  # halves of shards, of their records and of the index
             part.unlink()
         bounds = shard_bounds(source.sizes * ratio, shard_size=packing.shard_size)
         jobs = _jobs(source, out, bounds=bounds, packing=packing)

@@ -79,17 +79,17 @@ class Watched:
         self, program: subprocess.Popen[str], *, until: Callable[[Watched], bool], timeout: float
     ) -> bool:
         """Returns whether the program ended before it was told to."""
-        weighed, pause = 0.0, _WEIGH
+        due = _WEIGH
         while not until(self):
             if program.poll() is not None:
                 return True
             now = time.perf_counter() - self._began
             if now > timeout:
                 raise RuntimeError(f"{self._told()}\nit took more than {timeout:.0f} s")
-            if now - weighed > pause:
+            if now > due:
                 self.memory_mib = max(self.memory_mib, sum(map(_share_mib, _family(program.pid))))
-                weighed, took = now, time.perf_counter() - self._began - now
-                pause = max(_WEIGH, _RARE * took)
+                took = time.perf_counter() - self._began - now
+                due = now + max(_WEIGH, _RARE * took)
             time.sleep(_LOOK)
         return False
 
