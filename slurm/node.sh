@@ -55,7 +55,11 @@ trap ask USR1 USR2 TERM
 follow() { # until the child has ended: a trapped signal ends `wait`, not the child
     while :; do
         wait "$child" && status=0 || status=$?
-        kill -0 "$child" 2>/dev/null || return "$status"
+        kill -0 "$child" 2>/dev/null && continue
+        wait "$child" 2>/dev/null # where it ended just after the signal, this has its own status
+        local own=$?
+        ((own == 127)) || status=$own
+        return "$status"
     done
 }
 
