@@ -19,6 +19,7 @@ from launch.arguments import UsageError, read_arguments
 from launch.attempt import Attempt, carry_out
 from launch.benchmarking.asked import Asked, OnPaper
 from launch.cli import take_run
+from launch.spinning import spin_briefly
 
 _MODES = ("input", "model", "train", "scale", "startup", "plan")
 
@@ -43,6 +44,8 @@ def work(argv: list[str], attempt: Attempt) -> None:
 
             print(plan_on_paper(wanted))
     elif asked := read_arguments(Asked, flags, program=program, default=Asked(run=run)):
+        if asked.against is None:  # timm's program would inherit it
+            spin_briefly()
         from launch.benchmarking.modes import measure
 
         measure(mode, asked, attempt)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from launch.config import identity_fields
 from launch.request import Request, View
 from launch.weights import find_weights, variant_of
 from pipeline.shard import checksum
+from rexnet.files import read_metadata
 
 _ROOT = Path("runs")
 
@@ -100,3 +101,23 @@ def evaluation_folder(request: Request, *, given: Given, view: View, data: str) 
     settings = [given.variant, request.num_classes, view.image_size, request.decoder]
     content = json.dumps([given.sha256, data, settings, identity_fields(view.evaluation)], sort_keys=True)
     return f"evaluate-{given.variant}-{hashlib.sha256(content.encode()).hexdigest()[:8]}"
+
+
+def told_otherwise(path: Path, views: Sequence[View]) -> str | None:
+    """Returns the flags by which images are shown as a file says that its weights were evaluated.
+
+    Returns None where one of `views` does so, and where the file does not say.
+    """
+    told = read_metadata(path) if path.suffix == ".safetensors" else {}
+    asked = [
+        {
+            "image_size": f"{view.image_size}",
+            "crop_ratio": f"{float(view.evaluation.crop_ratio)}",
+            "interpolation": view.evaluation.interpolation,
+        }
+        for view in views
+    ]
+    own = {name: told[name] for name in asked[0] if name in told}
+    if any(own.items() <= view.items() for view in asked):
+        return None
+    return " ".join(f"--{name.replace('_', '-')} {value}" for name, value in own.items())

@@ -10,10 +10,12 @@ if __name__ == "__main__":  # run as a file: put the repository, not launch/, fi
 from launch.arguments import out_of, read_arguments
 from launch.attempt import Attempt, carry_out
 from launch.request import Request, own_folder
+from launch.spinning import spin_briefly
 
 
 def main(argv: list[str]) -> int:
     """Returns the exit code."""
+    spin_briefly()
     attempt = Attempt(folder=own_folder(out_of(argv)))
     return carry_out(lambda attempt: work(argv, attempt), attempt=attempt)
 

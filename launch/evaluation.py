@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from launch.attempt import Attempt, Missed
-from launch.case import Case, Given, find_cases, find_given
+from launch.case import Case, Given, find_cases, find_given, told_otherwise
 from launch.checks import architecture, gpus
 from launch.class_table import write_class_table
 from launch.data import outputs
@@ -72,6 +72,8 @@ def evaluate_weights(request: Request, attempt: Attempt) -> None:
     world = join(place)
     for each, layout in zip(given, layouts, strict=True):
         say(f"{each.variant}, {layout} weights {each.path}, {len(index)} images of {index.root}")
+        if (flags := told_otherwise(each.path, request.views())) is not None:
+            say(f"these weights were evaluated otherwise, by {flags}")
     for model in models:
         model.to(device=world.device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     results: list[dict[str, Any]] = []

@@ -13,10 +13,12 @@ if __name__ == "__main__":  # run as a file: put the repository, not launch/, fi
 
 from launch.arguments import read_arguments
 from launch.predict_request import PredictRequest
+from launch.spinning import spin_briefly
 
 
 def main(argv: list[str]) -> int:
     """Returns the exit code: 0, 1 where a file has no answer, 2 for a mistake of the user."""
+    spin_briefly()
     try:
         request = read_arguments(PredictRequest, argv, program="launch/predict.py")
         if request is None:

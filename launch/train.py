@@ -11,10 +11,12 @@ from launch.arguments import out_of
 from launch.attempt import Attempt, carry_out
 from launch.cli import Command, read_command
 from launch.exhaustion import naming_the_remedy
+from launch.spinning import spin_briefly
 
 
 def main(argv: list[str]) -> int:
     """Returns the exit code."""
+    spin_briefly()
     attempt = Attempt(folder=out_of(argv))
     return carry_out(lambda attempt: work(argv, attempt), attempt=attempt)
 

@@ -5,6 +5,7 @@ may have no compiler at all; so a network is compiled where asked for, and only 
 """
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from statistics import median
 from typing import cast
@@ -20,7 +21,12 @@ from launch.engine.state import TrainState
 from launch.engine.step import half_type
 
 _TOLERANCE = 1e-3
-_HALF_TOLERANCE = 0.1  # compiled passes round at fewer places than autocast's, and so come closer to fp32
+_HALF_TOLERANCE = 0.1
+_AS_NOISY = 1.5
+"""Times the plain network's own rounding, as far as compiled passes may be off. An H200's gradients of
+ReXNet-1.0 from 32 images of noise, 64 pixels, differ by 0.61 between two right ways to compute in bf16."""
+_LOST = 0.9
+"""An error of 1 is that of a gradient which is not there."""
 _STEPS = 7
 
 
@@ -37,24 +43,30 @@ def find_fault(
 ) -> str | None:
     """Returns why the compiled network is not to be used here, or None: it is right, and faster.
 
-    Right is: loss, running statistics and gradients of a micro-batch are the plain network's, each within a
-    relative error in the Euclidean norm of 1e-3 in fp32 and 0.1 in half precision.
+    Right is: loss, running statistics and gradients of a micro-batch are those of the plain network in fp32,
+    each within a relative error in the Euclidean norm of 1e-3, in half precision of 0.1, or of 1.5 times the
+    error, up to 0.9, that the plain network itself makes, rounding as it trains.
 
     Args:
         state: what it holds afterwards is of no use.
         batch: of images that differ; of equal ones the network's variances are 0.
     """
     results: list[Tensor] = []
-    plain, fast = (
+    ways: tuple[tuple[nn.Module, Precision], ...] = (
+        (state.model, "fp32"),
+        (state.model, precision),
+        (compiled(state.model), precision),
+    )
+    exact, plain, fast = (
         trial(
             replace(state, model=model),
             batch,
             layout=layout,
             optim=optim,
-            precision=precision,
+            precision=computed,
             mark=lambda result: results.append(result.detach()),
         )
-        for model in (state.model, compiled(state.model))
+        for model, computed in ways
     )
 
     def answers(step: Callable[[], float]) -> tuple[Tensor, ...]:
@@ -64,7 +76,12 @@ def find_fault(
         gradients = [p.grad.flatten() for p in state.model.parameters() if p.grad is not None]
         return results[0], state.stats.values.clone(), torch.cat(gradients)
 
-    expected = answers(plain)
+    try:
+        with _without_tf32():
+            expected = answers(exact)
+    except torch.OutOfMemoryError:
+        return "the plain network's passes in fp32, to compare with, do not fit into this GPU's memory"
+    rounded = answers(plain)
     try:
         found = answers(fast)
     except torch.OutOfMemoryError:
@@ -72,12 +89,28 @@ def find_fault(
     except Exception as error:  # compilers fail in many ways
         return f"torch.compile fails here ({gist(error)})"
     tolerance = _TOLERANCE if half_type(precision) is None else _HALF_TOLERANCE
-    for name, ours, theirs in zip(("loss", "running statistics", "gradients"), found, expected, strict=True):
-        error = float((ours - theirs).norm() / theirs.norm())
-        if not error <= tolerance:
-            return f"compiled passes are wrong here: of the {name}, the relative error is {error:.2g}"
+    for k, name in enumerate(("loss", "running statistics", "gradients")):
+        own, error = (_relative(answer[k], expected[k]) for answer in (rounded, found))
+        if not error <= min(max(tolerance, _AS_NOISY * own), _LOST):
+            return (
+                f"compiled passes are wrong here: of the {name}, the relative error is {error:.2g}, and "
+                f"{own:.2g} without the compiler"
+            )
     pairs = [(plain(), fast()) for _ in range(_STEPS)]
     slow, quick = (1000 * median(times) for times in zip(*pairs, strict=True))
     if quick >= slow:
         return f"compiled steps are no faster here: {quick:.1f} ms for {slow:.1f} ms"
     return None
+
+
+def _relative(found: Tensor, expected: Tensor) -> float:
+    return float((found - expected).norm() / expected.norm())
+
+
+def _without_tf32() -> AbstractContextManager[None]:
+    """Has cuDNN's convolutions keep all digits of fp32; on GPUs since Ampere they do not by default."""
+    flags = torch.backends.cudnn.flags
+    now = torch.backends.cudnn
+    return flags(
+        enabled=now.enabled, benchmark=now.benchmark, deterministic=now.deterministic, allow_tf32=False
+    )

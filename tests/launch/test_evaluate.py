@@ -104,6 +104,19 @@ def test_folded_weights_have_the_same_result(data: Path, weights: Path, tmp_path
     assert ours["acc1"] == other["acc1"] and ours["loss"] == pytest.approx(other["loss"], rel=1e-4)
 
 
+def test_weights_that_were_evaluated_otherwise_are_told(data: Path, tmp_path: Path) -> None:
+    weights = tmp_path / "w.safetensors"
+    model = create_model(VARIANT, num_classes=3)
+    save_weights(model, weights, variant=VARIANT, image_size=32, crop_ratio=1.0, interpolation="bicubic")
+    line = (
+        "these weights were evaluated otherwise, by --image-size 32 --crop-ratio 1.0 --interpolation bicubic"
+    )
+    for flags, told in (((), 1), (("--crop-ratio", 1), 0), (("--crop-ratio", 0.9, 1), 0)):
+        done = run("evaluate", "--weights", weights, "--data", data, *SMALL, *flags, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr[-2000:]
+        assert done.stdout.count(line) == told
+
+
 @pytest.mark.parametrize(
     ("hits", "within"), [(38_880, True), (38_879, False), (38_980, True), (38_981, False), (38_930, True)]
 )
