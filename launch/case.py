@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from launch.config import identity_fields
+from launch.provenance import showing
 from launch.request import Request, View
 from launch.weights import find_weights, variant_of
 from pipeline.shard import checksum
@@ -108,16 +109,16 @@ def told_otherwise(path: Path, views: Sequence[View]) -> str | None:
 
     Returns None where one of `views` does so, and where the file does not say.
     """
-    told = read_metadata(path) if path.suffix == ".safetensors" else {}
+    told = showing(read_metadata(path)) if path.suffix == ".safetensors" else {}
+    own = {name: value for name, value in told.items() if value is not None}
     asked = [
         {
-            "image_size": f"{view.image_size}",
-            "crop_ratio": f"{float(view.evaluation.crop_ratio)}",
+            "image_size": view.image_size,
+            "crop_ratio": view.evaluation.crop_ratio,
             "interpolation": view.evaluation.interpolation,
         }
         for view in views
     ]
-    own = {name: told[name] for name in asked[0] if name in told}
     if any(own.items() <= view.items() for view in asked):
         return None
     return " ".join(f"--{name.replace('_', '-')} {value}" for name, value in own.items())

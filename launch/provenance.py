@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,12 +65,22 @@ def trace(
         variant=name,
         classes=classes,
         class_names=_class_names(file, told, run, classes=classes),
-        image_size=_number(told.get("image_size") or of_run.get("image_size"), int, least=TOTAL_STRIDE),
-        crop_ratio=_number(told.get("crop_ratio") or of_run.get("crop_ratio"), float, least=0.01),
-        interpolation=told.get("interpolation") or of_run.get("interpolation"),
+        **showing({**of_run, **told}),
         run=run,
         final=run is not None and run.state == "done" and file.name == _RESULT,
     )
+
+
+def showing(told: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns how a file or a run says that images are shown: image_size, crop_ratio and interpolation.
+
+    What is not told, or makes no sense, is None.
+    """
+    return {
+        "image_size": _number(told.get("image_size"), int, least=TOTAL_STRIDE),
+        "crop_ratio": _number(told.get("crop_ratio"), float, least=0.01),
+        "interpolation": told.get("interpolation"),
+    }
 
 
 def _variant(file: Path, *, asked: str | None) -> str:

@@ -3,7 +3,7 @@
 import os
 
 _TURNS = "10000"
-"""GNU's OpenMP takes 300 000 or more by itself, and 1000 where threads are more than cores."""
+"""GNU's OpenMP takes 300 000 by itself."""
 
 
 def spin_briefly() -> None:

@@ -22,9 +22,9 @@ from launch.engine.step import half_type
 
 _TOLERANCE = 1e-3
 _HALF_TOLERANCE = 0.1
-_AS_NOISY = 1.5
-"""Times the plain network's own rounding, as far as compiled passes may be off. An H200's gradients of
-ReXNet-1.0 from 32 images of noise, 64 pixels, differ by 0.61 between two right ways to compute in bf16."""
+_AS_NOISY = 2.0
+"""Times the plain network's own rounding, as far as compiled passes may be off. In bf16 that alone moves
+ReXNet-1.0's gradients of 32 images of noise, 64 pixels, by a relative 0.34 (measured on a CPU)."""
 _LOST = 0.9
 """An error of 1 is that of a gradient which is not there."""
 _STEPS = 7
@@ -44,7 +44,7 @@ def find_fault(
     """Returns why the compiled network is not to be used here, or None: it is right, and faster.
 
     Right is: loss, running statistics and gradients of a micro-batch are those of the plain network in fp32,
-    each within a relative error in the Euclidean norm of 1e-3, in half precision of 0.1, or of 1.5 times the
+    each within a relative error in the Euclidean norm of 1e-3, in half precision of 0.1, or of twice the
     error, up to 0.9, that the plain network itself makes, rounding as it trains.
 
     Args:
@@ -109,8 +109,7 @@ def _relative(found: Tensor, expected: Tensor) -> float:
 
 def _without_tf32() -> AbstractContextManager[None]:
     """Has cuDNN's convolutions keep all digits of fp32; on GPUs since Ampere they do not by default."""
-    flags = torch.backends.cudnn.flags
     now = torch.backends.cudnn
-    return flags(
+    return now.flags(
         enabled=now.enabled, benchmark=now.benchmark, deterministic=now.deterministic, allow_tf32=False
     )

@@ -122,6 +122,23 @@ def test_what_is_wrong_in_half_precision_is_found(monkeypatch: pytest.MonkeyPatc
     assert told is not None and "of the gradients, the relative error is 1, and 0." in told, told
 
 
+def test_no_memory_to_compare_with_fp32_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in(monkeypatch, lambda logits: logits)
+
+    def full(logits: Tensor) -> Tensor:
+        raise torch.OutOfMemoryError("of a GPU")
+
+    kept = state()
+    told = find_fault(
+        replace(kept, model=Through(kept.model, full)),
+        micro_batch(0),
+        layout=find_layout("channels-last"),
+        optim=OPTIM,
+        precision="bf16",
+    )
+    assert told is not None and "do not fit into this GPU's memory" in told
+
+
 def test_values_that_are_not_finite_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     stand_in(monkeypatch, lambda logits: logits * torch.nan)
     assert (told := fault()) is not None and "relative error is nan" in told

@@ -107,7 +107,7 @@ def test_folded_weights_have_the_same_result(data: Path, weights: Path, tmp_path
 def test_weights_that_were_evaluated_otherwise_are_told(data: Path, tmp_path: Path) -> None:
     weights = tmp_path / "w.safetensors"
     model = create_model(VARIANT, num_classes=3)
-    save_weights(model, weights, variant=VARIANT, image_size=32, crop_ratio=1.0, interpolation="bicubic")
+    save_weights(model, weights, variant=VARIANT, image_size=32, crop_ratio=1, interpolation="bicubic")
     line = (
         "these weights were evaluated otherwise, by --image-size 32 --crop-ratio 1.0 --interpolation bicubic"
     )

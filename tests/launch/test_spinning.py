@@ -46,3 +46,10 @@ def test_programs_tell_openmp_before_torch_starts_it(program: str, tmp_path: Pat
     }
     done = run(program, *words[program], cwd=tmp_path, OMP_DISPLAY_ENV="verbose")
     assert set(TOLD.findall(done.stderr)) == {"10000"}, done.stderr[-2000:]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="of GNU's OpenMP")
+def test_a_program_measured_beside_ours_inherits_nothing(tmp_path: Path) -> None:
+    done = run("benchmark", "train", "demo", "--against", tmp_path, cwd=tmp_path, OMP_DISPLAY_ENV="verbose")
+    assert set(TOLD.findall(done.stderr)) == {"300000"}, done.stderr[-2000:]
+    assert "--against wants a checkout of timm" in done.stderr
