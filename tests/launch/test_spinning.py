@@ -16,6 +16,12 @@ from tests.launch.program import run
 TOLD = re.compile(r"GOMP_SPINCOUNT = '(\d+)'")
 
 
+@pytest.fixture(autouse=True)
+def unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that another test ran in this process has left it behind."""
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
+
+
 @pytest.mark.parametrize(
     ("given", "turns"),
     [
