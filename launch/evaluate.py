@@ -9,6 +9,7 @@ if __name__ == "__main__":  # run as a file: put the repository, not launch/, fi
 
 from launch.arguments import out_of, read_arguments
 from launch.attempt import Attempt, carry_out
+from launch.exhaustion import naming_the_eval_batch
 from launch.request import Request, own_folder
 from launch.spinning import spin_briefly
 
@@ -28,7 +29,8 @@ def work(argv: list[str], attempt: Attempt) -> None:
     else:
         from launch.evaluation import evaluate_weights
 
-        evaluate_weights(request, attempt)
+        with naming_the_eval_batch(request.eval_batch):
+            evaluate_weights(request, attempt)
 
 
 if __name__ == "__main__":

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Literal
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING, Literal
 
 from launch.config import Run
+
+if TYPE_CHECKING:
+    from launch.engine.distributed import Place
 
 Memory = Literal["GPU", "host"]
 
@@ -20,12 +23,26 @@ def exhausted(error: BaseException) -> Memory | None:
     return "GPU" if told and isinstance(error, RuntimeError) else None
 
 
-@contextmanager
-def naming_the_remedy(run: Run) -> Iterator[None]:
-    """Turns what runs out of memory inside into a ValueError that names the micro-batch to type.
+def naming_the_micro_batch(run: Run) -> AbstractContextManager[None]:
+    """Turns what runs out of memory in a training into a ValueError that names the micro-batch to type."""
+    return _naming(lambda memory, place: remedy(run, memory=memory, rank=place.rank, ranks=place.world_size))
 
-    It is the user's to mend: the same command would come to the same end.
-    """
+
+def naming_the_eval_batch(images: int) -> AbstractContextManager[None]:
+    """Turns what runs out of memory showing `images` images at once into a ValueError that names fewer."""
+
+    def fewer(memory: Memory, place: Place) -> str:
+        told = f"rank {place.rank}: the {memory} has not enough memory to show {images} images at once"
+        if images > 1:
+            return f"{told}: take --eval-batch {images // 2}, or a smaller --image-size"
+        return f"{told}: take a smaller --image-size"
+
+    return _naming(fewer)
+
+
+@contextmanager
+def _naming(told: Callable[[Memory, Place], str]) -> Iterator[None]:
+    """The error is the user's to mend: the same command would come to the same end."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
@@ -34,9 +51,7 @@ def naming_the_remedy(run: Run) -> Iterator[None]:
             raise
         from launch.engine.distributed import find_place
 
-        place = find_place()
-        told = remedy(run, memory=memory, rank=place.rank, ranks=place.world_size)
-        raise ValueError(told) from None
+        raise ValueError(told(memory, find_place())) from None
 
 
 def remedy(run: Run, *, memory: Memory, rank: int, ranks: int) -> str:

@@ -12,6 +12,7 @@ if __name__ == "__main__":  # run as a file: put the repository, not launch/, fi
     sys.path[:] = [str(here.parent), *(p for p in sys.path if Path(p).resolve() != here)]
 
 from launch.arguments import read_arguments
+from launch.exhaustion import naming_the_eval_batch
 from launch.predict_request import PredictRequest
 from launch.spinning import spin_briefly
 
@@ -25,7 +26,8 @@ def main(argv: list[str]) -> int:
             return 0
         from launch.prediction import predict
 
-        return 1 if predict(request) else 0
+        with naming_the_eval_batch(request.eval_batch):
+            return 1 if predict(request) else 0
     except (ValueError, OSError) as error:
         refused = isinstance(error, OSError) and error.filename and f"{error.filename}: {error.strerror}"
         print(f"predict.py: {refused or error}", file=sys.stderr)

@@ -42,6 +42,9 @@ class PredictRequest:
     interpolation: Literal["bicubic", "bilinear"] | None = None
     """Filter of that resize, antialiased. Default: likewise, else bicubic."""
 
+    eval_batch: int = Evaluation().eval_batch
+    """Images that are shown at once."""
+
     decoder: Decoder = "dali"
     """What decodes, resizes and crops. Pillow works where DALI does not."""
 
@@ -61,4 +64,5 @@ class PredictRequest:
         check_image_size(self.image_size)
         if self.crop_ratio is not None:
             Evaluation(crop_ratio=self.crop_ratio)
+        Evaluation(eval_batch=self.eval_batch)
         check_decoder(self.decoder, decode=self.decode)

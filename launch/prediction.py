@@ -130,7 +130,10 @@ def show_table(answers: Answers, *, console: Console | None = None) -> None:
 
 def _showing(request: PredictRequest, weights: Provenance) -> Showing:
     """As the flags say, else as the weights were evaluated, else as the published ones were."""
-    evaluation = Evaluation(crop_ratio=request.crop_ratio or weights.crop_ratio or Evaluation().crop_ratio)
+    evaluation = Evaluation(
+        crop_ratio=request.crop_ratio or weights.crop_ratio or Evaluation().crop_ratio,
+        eval_batch=request.eval_batch,
+    )
     if request.image_size is None and weights.image_size is None:
         _aside(f"nothing tells at which size these weights were evaluated; {_SIZE} pixels are shown")
     kind = request.interpolation or weights.interpolation

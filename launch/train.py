@@ -10,7 +10,7 @@ if __name__ == "__main__":  # run as a file: put the repository, not launch/, fi
 from launch.arguments import out_of
 from launch.attempt import Attempt, carry_out
 from launch.cli import Command, read_command
-from launch.exhaustion import naming_the_remedy
+from launch.exhaustion import naming_the_micro_batch
 from launch.spinning import spin_briefly
 
 
@@ -32,7 +32,7 @@ def work(argv: list[str], attempt: Attempt) -> None:
         attempt.silent = True
         dry_run(command.run)
     else:
-        with naming_the_remedy(command.run):
+        with naming_the_micro_batch(command.run):
             train(command, attempt)
 
 

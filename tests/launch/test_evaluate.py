@@ -439,6 +439,28 @@ def refused(
     assert attempt["state"] == "user-error" and lines == [f"evaluate.py: {attempt['message']}"]
 
 
+@pytest.mark.parametrize(
+    ("images", "wanted"),
+    [("100", "take --eval-batch 50, or a smaller --image-size"), ("1", ": take a smaller --image-size")],
+)
+def test_out_of_memory_shows_fewer_at_once(
+    images: str,
+    wanted: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A stand-in raises what torch raises."""
+
+    def evaluate_weights(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+
+    monkeypatch.setattr("launch.evaluation.evaluate_weights", evaluate_weights)
+    words = ["--weights", "w.pth", "--data", "set", "--eval-batch", images]
+    told = f"the GPU has not enough memory to show {images} images at once"
+    refused(words, [told, wanted], tmp_path, monkeypatch, capsys)
+
+
 @pytest.mark.parametrize(("words", "code"), [(["--help"], 0), (["rexnet_1.0", "--expect", "2,5"], 2)])
 def test_help_and_mistakes_wait_for_no_torch(words: list[str], code: int, tmp_path: Path) -> None:
     program = (

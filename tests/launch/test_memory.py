@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from launch.config import Run
-from launch.exhaustion import exhausted, naming_the_remedy, remedy
+from launch.exhaustion import exhausted, naming_the_micro_batch, remedy
 from pipeline import synthetic
 from tests.launch.program import run
 
@@ -43,9 +43,9 @@ def test_none_divides() -> None:
 def test_a_gpu_out_of_memory_becomes_the_users_to_mend() -> None:
     """A stand-in raises what torch raises."""
     wanted = "^rank 0: the GPU has not enough memory for micro-batches of 64 images: take --micro-batch 32. "
-    with pytest.raises(ValueError, match=wanted), naming_the_remedy(Run(batch=1024, micro_batch=64)):
+    with pytest.raises(ValueError, match=wanted), naming_the_micro_batch(Run(batch=1024, micro_batch=64)):
         raise torch.OutOfMemoryError("CUDA out of memory")
-    with pytest.raises(RuntimeError, match="closed by peer"), naming_the_remedy(Run()):
+    with pytest.raises(RuntimeError, match="closed by peer"), naming_the_micro_batch(Run()):
         raise RuntimeError("Connection closed by peer")
 
 

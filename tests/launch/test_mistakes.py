@@ -13,7 +13,7 @@ from launch.checks.gpus import Gpu, Gpus
 from launch.config import Run
 from launch.engine.config import Optim
 from launch.engine.optimizer import check_backend
-from launch.exhaustion import naming_the_remedy
+from launch.exhaustion import naming_the_micro_batch
 from launch.opening import idle_gpus
 from pipeline import synthetic
 from pipeline.missing import what_is_missing
@@ -84,7 +84,7 @@ def strangers_apex(_: Path) -> str:
 
 def too_large(_: Path) -> str:
     def forward() -> None:
-        with naming_the_remedy(Run(batch=1024, micro_batch=256)):
+        with naming_the_micro_batch(Run(batch=1024, micro_batch=256)):
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1.5 GiB")
 
     return raised(forward)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from rich.console import Console
+from torch import Tensor
 
 from launch.imagenet_names import described, imagenet_words
 from launch.predict import main
@@ -19,7 +20,7 @@ from pipeline import loader, synthetic
 from pipeline.config import Evaluation, Feeding
 from pipeline.index import open_index
 from rexnet.layouts import translate
-from rexnet.model import create_model
+from rexnet.model import ReXNet, create_model
 from rexnet.weights import save_weights
 from tests.launch.program import run
 from tests.launch.test_publishing import finished
@@ -198,6 +199,8 @@ MISTAKES = {
     "top": (["a.jpg", "--top", "0"], ["--top 5"]),
     "size": (["a.jpg", "--image-size", "16"], ["--image-size 32"]),
     "crop": (["a.jpg", "--crop-ratio", "2"], ["crop-ratio is 2"]),
+    "no crop": (["a.jpg", "--crop-ratio", "0"], ["crop-ratio is 0"]),
+    "batch": (["a.jpg", "--eval-batch", "0"], ["the evaluation batch is 0"]),
     "decoders": (["a.jpg", "--decoder", "pillow", "--decode", "gpu"], ["--decode gpu"]),
 }
 
@@ -213,3 +216,29 @@ def test_mistakes(mistake: str, weights: Path, tmp_path: Path, capsys: pytest.Ca
     told = capsys.readouterr()
     assert told.out == "" and told.err.startswith("predict.py: ") and told.err.count("\n") == 1
     assert all(part in told.err for part in wanted), told.err
+
+
+def test_images_are_shown_as_many_at_once_as_asked_for(
+    images: Path, weights: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A network with memory for four images says what to type, and that works."""
+    sizes = []
+
+    def forward(self: ReXNet, batch: Tensor) -> Tensor:
+        sizes.append(len(batch))
+        if len(batch) > 4:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+        return plain(self, batch)
+
+    plain = ReXNet.forward
+    monkeypatch.setattr(ReXNet, "forward", forward)
+    words = [str(images), "--weights", str(weights), "--json"]
+    assert main([*words, "--eval-batch", "5"]) == 2
+    told = capsys.readouterr()
+    assert told.out == "" and told.err == (
+        "predict.py: rank 0: the GPU has not enough memory to show 5 images at once: take --eval-batch 2, "
+        "or a smaller --image-size\n"
+    )
+    assert main([*words, "--eval-batch", "2"]) == 0
+    assert sizes == [5, 2, 2, 2, 1]
+    assert len(json.loads(capsys.readouterr().out)["predictions"]) == 7
