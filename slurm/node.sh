@@ -19,6 +19,9 @@ arguments=("${@:6}")
 export PYTHONUNBUFFERED=1 # or the log lags behind
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 export TORCH_CPP_LOG_LEVEL=${TORCH_CPP_LOG_LEVEL:-ERROR} # else a warning per connection, and more when nodes leave
+# Where a cluster signals torchrun itself, it passes the signal on and allows this time for the checkpoint. Torch
+# 2.10, of V100s, allows 30 s whatever is said, and its torchrun knows no flag for it.
+export TORCH_ELASTIC_SHUTDOWN_TIMEOUT=${TORCH_ELASTIC_SHUTDOWN_TIMEOUT:-120}
 export NCCL_DEBUG=${NCCL_DEBUG:-WARN}
 if [[ ${IFNAME:-} ]]; then
     export NCCL_SOCKET_IFNAME=$IFNAME GLOO_SOCKET_IFNAME=$IFNAME
@@ -30,8 +33,6 @@ torchrun=(
     "$python" -m torch.distributed.run
     --nnodes="$nodes" --nproc-per-node="$processes" --max-restarts=0
     --rdzv-backend=c10d --rdzv-endpoint="$rendezvous" --rdzv-id="$run_id" --rdzv-conf="$role"
-    # Where a cluster signals torchrun itself, it passes the signal on and allows this time for the checkpoint.
-    --shutdown-timeout=120
 )
 
 child='' asked='' staging='' trainers=''

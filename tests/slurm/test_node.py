@@ -15,6 +15,10 @@ import pytest
 from tests.slurm.conftest import REPOSITORY
 
 NODE = REPOSITORY / "slurm" / "node.sh"
+# Options that node.sh may use: torchrun of torch 2.10, V100's, knows them, and later ones do.
+OPTIONS = {"max-restarts", "nnodes", "nproc-per-node"} | {
+    f"rdzv-{what}" for what in ("backend", "conf", "endpoint", "id")
+}
 # Stands in for `python -m torch.distributed.run`: notes its arguments, and has one trainer.
 TORCHRUN = f"""#!{sys.executable}
 import json, os, signal, subprocess, sys, time, pathlib
@@ -92,7 +96,9 @@ def test_the_command_of_a_node(python: Path) -> None:
     assert flags | {"--rdzv-conf=is_host=0,read_timeout=300"} <= set(told)
     trainer = str(REPOSITORY / "launch" / "train.py")
     assert told[-4:] == [trainer, "rexnet_1.0", "--note", "two words; $HOME"]
+    assert {word.removeprefix("--").partition("=")[0] for word in told[2:-4]} <= OPTIONS
     assert environment["OMP_NUM_THREADS"] == "3"
+    assert environment["TORCH_ELASTIC_SHUTDOWN_TIMEOUT"] == "120"
 
 
 def test_too_few_arguments() -> None:
