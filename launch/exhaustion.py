@@ -29,15 +29,30 @@ def naming_the_micro_batch(run: Run) -> AbstractContextManager[None]:
 
 
 def naming_the_eval_batch(images: int) -> AbstractContextManager[None]:
-    """Turns what runs out of memory showing `images` images at once into a ValueError that names fewer."""
+    """Likewise for what shows `images` images at once: it names fewer, or a smaller size."""
+    fewer = f"--eval-batch {images // 2}, or " if images > 1 else ""
+    return _naming(
+        lambda memory, place: f"{_short(memory, place, images)}: take {fewer}a smaller --image-size"
+    )
 
-    def fewer(memory: Memory, place: Place) -> str:
-        told = f"rank {place.rank}: the {memory} has not enough memory to show {images} images at once"
-        if images > 1:
-            return f"{told}: take --eval-batch {images // 2}, or a smaller --image-size"
-        return f"{told}: take a smaller --image-size"
 
-    return _naming(fewer)
+def naming_the_evaluation(images: int, *, test_size: int | None) -> AbstractContextManager[None]:
+    """Likewise for a training's evaluation of `images` images at once, at `test_size` if that is its size.
+
+    Smaller micro-batches would not help it.
+    """
+    if test_size is not None:
+        advice = f"take a --test-size below {test_size}, or None; the same command with it goes on"
+    else:
+        advice = (
+            f"take --eval-batch {max(images // 2, 1)}. That is another run, since sums of losses depend on "
+            "it; this one goes on only where there is more memory"
+        )
+    return _naming(lambda memory, place: f"{_short(memory, place, images)} in the evaluation: {advice}")
+
+
+def _short(memory: Memory, place: Place, images: int) -> str:
+    return f"rank {place.rank}: the {memory} has not enough memory to show {images} images at once"
 
 
 @contextmanager

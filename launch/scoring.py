@@ -12,6 +12,7 @@ from launch.engine.metrics import Score, evaluate
 from launch.engine.ports import MicroBatch
 from launch.engine.predictions import Predictions
 from launch.engine.preemption import StopRequest
+from launch.exhaustion import naming_the_evaluation
 from pipeline import loader
 from pipeline.index import Index
 
@@ -29,29 +30,30 @@ def score(
     keep: bool = False,
 ) -> tuple[Score, Predictions | None]:
     """Evaluates `model` on every validation image, or on those of `index`, at the size of the headline
-    unless told another.
+    unless told another, that of --test-size.
 
     Raises:
         Interrupted: a rank was asked to stop.
+        ValueError: there is not enough memory.
     """
     world, data = session.world, session.data
-    images = len(data.val if index is None else index)
-    most = -(-images // (session.run.evaluation.eval_batch * world.place.world_size))
-    return evaluate(
-        model,
-        lambda: interruptible(
-            lambda: eval_batches(session, index=index, image_size=image_size),
-            most=most,
-            agreement=Agreement(stop, group=world.host_group),
-            pulse=world.pulse,
-        ),
-        images=images,
-        device=world.device,
-        group=world.host_group,
-        memory_format=session.layout.memory_format,
-        keep=keep,
-        split="val" if index is None else "held-out",
-    )
+    images, at_once = len(data.val if index is None else index), session.run.evaluation.eval_batch
+    with naming_the_evaluation(at_once, test_size=image_size):
+        return evaluate(
+            model,
+            lambda: interruptible(
+                lambda: eval_batches(session, index=index, image_size=image_size),
+                most=-(-images // (at_once * world.place.world_size)),
+                agreement=Agreement(stop, group=world.host_group),
+                pulse=world.pulse,
+            ),
+            images=images,
+            device=world.device,
+            group=world.host_group,
+            memory_format=session.layout.memory_format,
+            keep=keep,
+            split="val" if index is None else "held-out",
+        )
 
 
 def eval_batches(

@@ -2,11 +2,15 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 
+from launch import scoring
 from launch.config import Run
+from launch.engine.preemption import StopRequest
 from launch.exhaustion import exhausted, naming_the_micro_batch, remedy
 from pipeline import synthetic
 from tests.launch.program import run
@@ -47,6 +51,34 @@ def test_a_gpu_out_of_memory_becomes_the_users_to_mend() -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
     with pytest.raises(RuntimeError, match="closed by peer"), naming_the_micro_batch(Run()):
         raise RuntimeError("Connection closed by peer")
+
+
+@pytest.mark.parametrize(
+    ("size", "advice"),
+    [
+        (256, "take a --test-size below 256, or None; the same command with it goes on"),
+        (None, "take --eval-batch 50. That is another run, since "),
+    ],
+)
+def test_a_trainings_evaluation_is_not_helped_by_micro_batches(
+    size: int | None, advice: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stand-in raises what torch raises, in the evaluation of a session that holds what this asks for."""
+
+    def evaluate(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(scoring, "evaluate", evaluate)
+    run = Run(test_size=256)
+    session: Any = SimpleNamespace(
+        run=run,
+        data=SimpleNamespace(val=range(7)),
+        world=SimpleNamespace(device=None, host_group=None),
+        layout=SimpleNamespace(memory_format=None),
+    )
+    wanted = f"^rank 0: the GPU has not enough memory to show 100 images at once in the evaluation: {advice}"
+    with pytest.raises(ValueError, match=wanted), naming_the_micro_batch(run):
+        scoring.score(session, torch.nn.Identity(), stop=StopRequest(), image_size=size)
 
 
 def test_out_of_memory(tmp_path: Path) -> None:
