@@ -13,7 +13,10 @@ MOST_IDLE = 2
 MOST_FAILED = 3
 """Attempts that failed on one node after which the job avoids it."""
 
-_TIME = "time was up before the trainer could save; allow more with sbatch --time"
+_TIME = (
+    "time was up before the trainer could save, which it does at a line of metrics: take a smaller "
+    "--log-every, or sbatch --signal=B:USR1@600 (submit.py: --notice 600)"
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
