@@ -26,6 +26,7 @@ from launch.initial import read_initial, with_checksum
 from launch.plan import make_plan
 from launch.session import Session
 from launch.track.terminal import Terminal
+from launch.unison import require_unison
 from pipeline import graph
 from pipeline.holding import hold_out
 from pipeline.imagenet import is_imagenet_1k
@@ -139,6 +140,7 @@ def open_session(
     tried = try_decoding(resolved.feeding, place)
     timeout = timedelta(minutes=run.keeping.timeout)
     world = join(place, timeout=timeout, recorder=folder.path / "nccl")
+    require_unison(run, data, begun=facts is not None, folder=folder.path, world=world)
     if world.recorder:
         say(f"NCCL's last collectives, should they time out: {world.recorder}*")
     say(str(plan))
