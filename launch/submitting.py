@@ -69,7 +69,8 @@ def submit(request: JobRequest, trainings: Sequence[Training]) -> None:
         processes=processes,
         devices=os.environ.get("CUDA_VISIBLE_DEVICES"),
     )
-    name = trainings[0].recipe if len(request.recipes) == 1 else "rexnet"
+    # By the run's own name: FILE.py:NAME is a path, and would name another folder.
+    name = trainings[0].command.run.recipe if len(request.recipes) == 1 else "rexnet"
     with private_folder(submit_root(trainings[0]), name=name) as folder:
         if local:
             _tell_local(start_here(task, folder=folder), checked)

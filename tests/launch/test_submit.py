@@ -13,7 +13,7 @@ from launch.job_request import JobRequest, read_job_request
 from launch.node_task import NodeTask
 from launch.recipes import RECIPES
 from launch.resources import find_resources, minutes_of, read_script
-from launch.submission import _environment_of_a_login, private_folder
+from launch.submission import Job, _environment_of_a_login, private_folder
 from launch.submit import main
 from pipeline.synthetic import make
 
@@ -181,6 +181,28 @@ def test_what_is_not_submitted_leaves_no_folder(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt), private_folder(kept.parent, name="x") as folder:
         raise KeyboardInterrupt
     assert kept.exists() and not folder.exists()
+
+
+@pytest.mark.parametrize("file", ["recipes/my.py", "../my.py", "ABSOLUTE/my.py"])
+def test_a_recipe_of_ones_own_is_kept_under_its_name(
+    file: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its file is a path, which must not become one of .submitit."""
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    path = Path(file.replace("ABSOLUTE", str(tmp_path)))
+    path.parent.mkdir(exist_ok=True)
+    path.write_text('from launch.recipes import RECIPES\n\nN = RECIPES["demo"].run\n')
+    kept: list[Path] = []
+
+    def start(task: NodeTask, *, folder: Path) -> Job:
+        kept.append(folder)
+        return Job(id="7", log=folder / "7_0_log.out")
+
+    monkeypatch.setattr("launch.submitting.start_here", start)
+    assert main([f"{path}:N", "--cluster", "local", "--", "--data", str(data)]) == 0
+    assert kept[0].parent == here / "runs" / ".submitit" and kept[0].name.startswith("my.N-")
 
 
 def test_the_command_of_a_node_has_the_users_flags(tmp_path: Path) -> None:
