@@ -15,8 +15,19 @@ apptainer=$(command -v apptainer || command -v singularity) || {
 
 # An image sees the home folder and little else by itself. More folders: APPTAINER_BIND, which Apptainer reads.
 checkout=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
+cache=${REXNET_CACHE:-}
+case $cache in
+    '' | /*) ;;
+    \~/*) cache=$HOME/${cache#\~/} ;; # as Python reads it
+    *) cache=$PWD/$cache ;; # Apptainer wants absolute paths
+esac
+# Inside, a folder that is not bound cannot be made any more.
+[[ ! $cache ]] || mkdir -p -- "$cache" || {
+    echo "slurm/inside.sh: REXNET_CACHE=$REXNET_CACHE cannot be made on $(hostname), see above: name another folder" >&2
+    exit 2
+}
 binds=()
-for folder in "$checkout" "$PWD" "${DATA:-}" "${ENV:-}" "${STAGE:-}"; do
+for folder in "$checkout" "$PWD" "${DATA:-}" "${ENV:-}" "${STAGE:-}" "$cache"; do
     [[ -d $folder ]] && binds+=(--bind "$folder")
 done
 exec env -u CONTAINER "$apptainer" exec --nv "${binds[@]}" --pwd "$PWD" "$CONTAINER" "$@"

@@ -23,7 +23,7 @@ def value(flag: str, default: str = "") -> str:
 
 SETTINGS = (
     *("LOCAL_RANK", "LOCAL_WORLD_SIZE", "OMP_NUM_THREADS", "REXNET_STAGED"),
-    *("NCCL_SOCKET_IFNAME", "GLOO_SOCKET_IFNAME", "INSIDE_IMAGE"),
+    *("NCCL_SOCKET_IFNAME", "GLOO_SOCKET_IFNAME", "INSIDE_IMAGE", "BOUND"),
 )
 
 out, plan, last = Path(value("--out")), value("--plan", "train"), int(value("--steps", "1"))
