@@ -33,17 +33,31 @@ ours=(DATA ENV CONTAINER STAGE IFNAME PROCESSES DOCTOR REXNET_CACHE)
 # Of sbatch's own variables those that make sense for these scripts.
 slurms=(SBATCH_{ACCOUNT,CLUSTERS,CONSTRAINT,CPUS_PER_GPU,EXCLUSIVE,GPUS_PER_NODE,HINT,MEM_PER_GPU,NETWORK,PARTITION}
     SBATCH_{QOS,REQ_SWITCH,RESERVATION,TIMELIMIT,WAIT4SWITCH,WCKEY})
-others='^(NCCL|GLOO|WANDB|OMP|APPTAINER|SINGULARITY|SLURM|SBATCH)_'
-others+='|^(HF_ENDPOINT|HF_HUB_OFFLINE|PATH|http_proxy|https_proxy|no_proxy)$'
+# What the libraries, the shell and Slurm read, as far as it is usual to set it.
+others='^(NCCL|GLOO|UCX|TORCH|WANDB|HF|OMP|GOMP|MALLOC|APPTAINER|SINGULARITY|SLURM)_'
+others+='|^(PATH|LD_LIBRARY_PATH|TMPDIR|SSL_CERT_FILE|SSL_CERT_DIR)$|^(HTTPS?|NO|ALL)_PROXY$|^(https?|no|all)_proxy$'
 
-check_name() { # check_name NAME LINE
-    local name known=("${ours[@]}" "${slurms[@]}")
+# A site may set what only it knows of: refused is what looks like one of the names that count, and is none.
+check_name() { # check_name NAME LINE EXPORT, which is empty where that word is missing
+    local name letters=${1//_/} known=("${ours[@]}" "${slurms[@]}") where="$site, line $2"
     for name in "${known[@]}"; do
-        [[ $1 == "$name" ]] && return
+        [[ $1 != "$name" ]] || break
     done
-    if [[ $1 == SBATCH_* || ! $1 =~ $others ]]; then
-        fail "$site, line $2: nobody reads $1. Names that count: ${known[*]}, and NCCL_..., GLOO_..., WANDB_..."
+    if [[ $1 == "$name" || $1 =~ $others ]]; then
+        [[ $3 ]] || fail "$where: $1 does not reach the job without the word export before it"
+        return
     fi
+    [[ $1 != SBATCH_* ]] || fail "$where: nobody reads $1. Names that count: ${known[*]}"
+    if [[ ! $3 ]]; then
+        echo "slurm/$recipe.sh: $where: $1 does not reach the job without the word export before it"
+        return
+    fi
+    for name in "${ours[@]}"; do
+        [[ ${letters^^} != "${name//_/}"* ]] || fail "$where: nobody reads $1; did you mean $name?" \
+            "What this file alone uses needs no export"
+    done
+    [[ $1 != REXNET_* ]] || fail "$where: nobody reads $1; did you mean REXNET_CACHE?"
+    echo "slurm/$recipe.sh: $where: $1 is no setting of these scripts, and goes to the job as it is"
 }
 
 if [[ -f $site ]]; then
@@ -51,9 +65,7 @@ if [[ -f $site ]]; then
     while IFS= read -r line || [[ $line ]]; do
         number=$((number + 1))
         if [[ $line =~ ^[[:space:]]*(export[[:space:]]+)?([A-Za-z_][A-Za-z0-9_]*)= ]]; then
-            export=${BASH_REMATCH[1]} name=${BASH_REMATCH[2]}
-            check_name "$name" "$number"
-            [[ $export ]] || fail "$site, line $number: $name does not reach the job without the word export before it"
+            check_name "${BASH_REMATCH[2]}" "$number" "${BASH_REMATCH[1]}"
         fi
     done <"$site"
     # shellcheck source=/dev/null

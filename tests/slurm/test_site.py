@@ -87,7 +87,11 @@ def test_submits_itself_with_options_before_and_flags_behind(
         ("export DATA=/nonexistent", "DATA=/nonexistent is no folder here"),
         ("export DATA=/usr", "DATA=/usr holds no train/ and val/"),
         ("export SBATCH_TIME=1:00", "line 1: nobody reads SBATCH_TIME. Names that count: DATA"),
-        ("# no\nexport DATASET=/x", "line 2: nobody reads DATASET"),
+        ("# no\nexport DATASET=/x", "line 2: nobody reads DATASET; did you mean DATA?"),
+        ("export If_Name=ib0", "line 1: nobody reads If_Name; did you mean IFNAME?"),
+        ("export REXNET_CACHES=/x", "line 1: nobody reads REXNET_CACHES; did you mean REXNET_CACHE?"),
+        ("export REXNET_HOME=/x", "line 1: nobody reads REXNET_HOME; did you mean REXNET_CACHE?"),
+        ("HTTPS_PROXY=x", "line 1: HTTPS_PROXY does not reach the job without the word export"),
         ("DATA=/x", "line 1: DATA does not reach the job without the word export"),
         ("export DATA=$IMAGES ENV=/nonexistent", "ENV=/nonexistent has no bin/python"),
         ("export DATA=$IMAGES CONTAINER=/nonexistent.sif", "CONTAINER=/nonexistent.sif is not there"),
@@ -106,6 +110,30 @@ def test_what_is_wrong_is_said_before_anything_waits(
     assert done.returncode == 2
     assert word in done.stderr
     assert not (tmp_path / "called").exists()
+
+
+READ_BY_OTHERS = (
+    *("HTTPS_PROXY", "https_proxy", "NO_PROXY", "LD_LIBRARY_PATH", "TMPDIR", "SSL_CERT_FILE"),
+    *("UCX_TLS", "TORCH_NCCL_ASYNC_ERROR_HANDLING", "MALLOC_ARENA_MAX", "GOMP_SPINCOUNT", "NCCL_DEBUG"),
+)
+
+
+def test_what_others_read_is_left_to_them(checkout: Path, images: Path, tmp_path: Path) -> None:
+    write_site(checkout, DATA=str(images), **dict.fromkeys(READ_BY_OTHERS, "1"))
+    done = submit_without_slurm(checkout, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert not [line for line in done.stdout.splitlines() if line.startswith("slurm/")]
+
+
+def test_what_is_unknown_is_named_and_passed_on(checkout: Path, images: Path, tmp_path: Path) -> None:
+    lines = [f"root='{images.parent}'", "export DATA=$root/images", "export WNADB_MODE=offline"]
+    (checkout / "slurm" / "site").write_text("\n".join(lines) + "\n")
+    done = submit_without_slurm(checkout, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "called").read_text().split("|")[-3] == str(images)
+    first, second = [line for line in done.stdout.splitlines() if line.startswith("slurm/")]
+    assert "line 1: root does not reach the job without the word export" in first
+    assert "line 3: WNADB_MODE is no setting of these scripts, and goes to the job as it is" in second
 
 
 def test_without_a_site_file_it_says_so(checkout: Path, images: Path, tmp_path: Path) -> None:
