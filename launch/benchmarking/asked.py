@@ -34,7 +34,7 @@ class Asked:
     """A checkout of timm, whose train.py `train` runs beside this one."""
 
     peer_python: Path = Path("python3")
-    """The Python that can import timm."""
+    """The Python that can import timm: a path, or a name on the PATH."""
 
     check: bool = False
     """Exit code 1 where a figure of `train` or `scale` misses what this program promises on two CPU cores."""

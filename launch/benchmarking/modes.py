@@ -11,7 +11,7 @@ from launch.arguments import UsageError
 from launch.attempt import Attempt, Missed
 from launch.benchmarking.asked import Asked
 from launch.benchmarking.feeding import feeding_ways
-from launch.benchmarking.peer import Peer, peer_ways
+from launch.benchmarking.peer import find_peer, peer_ways
 from launch.benchmarking.result import report
 from launch.benchmarking.scaling import scaling_ways
 from launch.benchmarking.starting import starting_ways
@@ -73,8 +73,7 @@ def _model(asked: Asked, attempt: Attempt, say: Say) -> Ways:
 def _train(asked: Asked, attempt: Attempt, say: Say) -> Ways:
     if asked.against is not None:
         assert asked.run.data is not None
-        peer = Peer(checkout=asked.against, python=asked.peer_python)
-        peer.check()
+        peer = find_peer(checkout=asked.against, python=asked.peer_python)
         return peer_ways(
             peer,
             data=asked.run.data,

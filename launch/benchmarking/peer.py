@@ -7,6 +7,7 @@ a Python that can import it. Nothing of it is part of this repository.
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -42,16 +43,27 @@ class Peer:
     checkout: Path
     python: Path
 
-    def check(self) -> None:
-        """Raises FileNotFoundError where it is not there."""
-        script = self.checkout / "train.py"
-        if not script.is_file():
-            raise FileNotFoundError(
-                f"no {script}; --against wants a checkout of timm: git clone --branch v1.0.31 "
-                "https://github.com/huggingface/pytorch-image-models"
-            )
-        if not self.python.exists():
-            raise FileNotFoundError(f"no {self.python}; --peer-python wants a Python that can import timm")
+
+def find_peer(*, checkout: Path, python: Path) -> Peer:
+    """Returns the peer by absolute paths, as it runs in its checkout and not where the user stands.
+
+    Args:
+        python: a path, or a name that is looked for on the PATH. Links stay: those of a virtual environment
+            lead out of it.
+
+    Raises:
+        FileNotFoundError: it is not there.
+    """
+    script = checkout.expanduser().absolute() / "train.py"
+    if not script.is_file():
+        raise FileNotFoundError(
+            f"no {script}; --against wants a checkout of timm: git clone --branch v1.0.31 "
+            "https://github.com/huggingface/pytorch-image-models"
+        )
+    program = shutil.which(python.expanduser())
+    if program is None:
+        raise FileNotFoundError(f"no {python}; --peer-python wants a Python that can import timm")
+    return Peer(checkout=script.parent, python=Path(program).absolute())
 
 
 def peer_ways(
@@ -63,7 +75,7 @@ def peer_ways(
     once with the allocator that this program sets for itself. With 0 workers this program decodes with its
     own default, one thread on a CPU, and timm's with two processes.
     """
-    shape = {"data": data, "size": size, "batch": batch, "workers": workers}
+    shape = {"data": data.expanduser().absolute(), "size": size, "batch": batch, "workers": workers}
     theirs = partial(_train_theirs, peer, model=f"rexnet_{width.replace('.', '')}0", device=device, **shape)
     return {
         "this repo": partial(_train_ours, recipe=f"rexnet_{width}-plain", **shape),
