@@ -76,7 +76,7 @@ class Start:
         return True
 
     def _offline(self, why: str) -> None:
-        command = sync_command(self.folder, self.facts["wandb"]["id"], "offline-run")
+        command = sync_command(self.folder, self.facts["wandb"]["id"])
         self.say(f"{why}; the W&B run is kept offline: {command}")
 
     def _begin(self, wandb: Any, *, mode: str, init_timeout: float) -> Any:
@@ -133,16 +133,23 @@ def config(facts: Mapping[str, Any]) -> dict[str, Any]:
     return run | {"dataset": facts.get("data")} | {name: facts[name] for name in beside if name in facts}
 
 
-def sync_command(folder: Path, run: str, *kinds: str) -> str:
+def sync_command(folder: Path, run: str, *, offline: bool = True, online: str | None = None) -> str:
     """Returns what to type for the pieces of a W&B run in a run's folder to be uploaded and joined by its id.
 
     Args:
-        kinds: beginnings of the pieces' names: offline-run, or run for those that were online.
+        offline: whether all attempts' offline pieces are among them; wandb passes over what it has uploaded.
+        online: the name of a piece that was online and is not all there.
     """
     with suppress(ValueError):
         folder = folder.relative_to(Path.cwd())  # as the run's other lines name it
-    place = shlex.quote(str(folder / "wandb"))  # the pattern after it covers the pieces of all attempts
-    return " ".join(["wandb sync", *(f"{place}/{kind}-*-{run}" for kind in kinds)])
+    place = shlex.quote(str(folder / "wandb"))
+    words = ["wandb sync"]
+    if online is not None:
+        # One alone: wandb would send those again that are all there, and their summary over the last one.
+        words += ["--include-online", f"{place}/{online}"]
+    if offline:
+        words.append(f"{place}/offline-run-*-{run}")
+    return " ".join(words)
 
 
 def teardown() -> None:

@@ -73,7 +73,7 @@ class WeightsAndBiases:
         self._queue: queue.SimpleQueue[Record | Picture | str] = queue.SimpleQueue()
         self._began = time.monotonic()
         self._started = threading.Event()
-        self._uploaded = False
+        self._online: str | None = None  # the name of this attempt's piece, while not all of it is there
         self._thread = threading.Thread(target=self._work, name="wandb", daemon=True)
         self._thread.start()
 
@@ -105,17 +105,13 @@ class WeightsAndBiases:
     @property
     def words(self) -> str | None:
         """Where the run is to be seen, and the command that uploads the rest; once the tracker is closed."""
-        pieces = [] if self._uploaded else ["run"]
-        if any(not list(p.glob("*.wandb.synced")) for p in self._pieces("offline-run")):
-            pieces.append("offline-run")
-        kinds = [kind for kind in pieces if self._pieces(kind)]
-        upload = f"to upload it: {sync_command(self._folder, self._id, *kinds)}" if kinds else ""
+        pieces = (self._folder / "wandb").glob(f"offline-run-*-{self._id}")
+        offline = any(not list(piece.glob("*.wandb.synced")) for piece in pieces)
+        command = sync_command(self._folder, self._id, offline=offline, online=self._online)
+        upload = f"to upload it: {command}" if offline or self._online else ""
         if self.url:
             return f"W&B: {self.url}" + (f"; not all of it is there, {upload}" if upload else "")
         return f"W&B: this run is kept offline; {upload}" if upload else None
-
-    def _pieces(self, kind: str) -> list[Path]:
-        return sorted((self._folder / "wandb").glob(f"{kind}-*-{self._id}"))
 
     def _work(self) -> None:
         name, before = "WANDB_DATA_DIR", os.environ.get("WANDB_DATA_DIR")
@@ -123,7 +119,8 @@ class WeightsAndBiases:
         run: Any = None
         try:
             run, mode = self._start()
-            self.url = run.url if mode == "online" else None
+            if mode == "online":
+                self.url, self._online = run.url, Path(run.dir).parent.name
             self.mode = mode
             self._started.set()
             if run is not None:
@@ -153,7 +150,7 @@ class WeightsAndBiases:
             run.mark_preempting()
         with suppress(TimeoutError):  # the rest stays on disk
             run.finish(exit_code=0 if item == "done" else 1)
-            self._uploaded = True
+            self._online = None
 
     def _fail(self, error: BaseException) -> None:
         self.mode = "failed"

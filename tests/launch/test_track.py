@@ -336,6 +336,22 @@ def track(folder: Path, records: list[dict[str, Any]], *, state: str = "done", *
     return tracker, said, [wandb_file.read(path) for path in wandb_file.find(folder)]
 
 
+def typed(command: str) -> str:
+    """Types a line that was printed, from elsewhere; returns what it says."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-c", command],
+        env=os.environ | {"PATH": path},
+        capture_output=True,
+        text=True,
+        cwd="/",
+        timeout=60,
+    )
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said
+    return said
+
+
 def test_weights_beside_their_average_do_not_count_whatever_comes_first() -> None:
     """With a hold-out, or in one epoch, the trained weights are the first to be scored on val."""
     summary = Summary()
@@ -532,9 +548,16 @@ class TestWeightsAndBiases:
     def test_a_network_that_vanishes_costs_a_bounded_end(
         self, no_account: Path, server: Server, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """The server takes connections and does not answer any more: nothing is refused."""
+        """The server takes connections and does not answer any more: nothing is refused.
+
+        The last line uploads this attempt's piece, and not again those that are all there.
+        """
         monkeypatch.setenv("WANDB_API_KEY", KEY)
         monkeypatch.setenv("WANDB_BASE_URL", server.url)
+        no_account = no_account.rename(no_account.with_name("a run of $mine"))
+        first, _, _ = track(no_account, [train(1001)], state="requeue")
+        assert first.words == f"W&B: {first.url}"
+        time.sleep(1 - time.time() % 1)
         said: list[str] = []
         tracker = WeightsAndBiases(no_account, facts=FACTS, say=said.append, finish_wait=3.0)
         assert tracker.wait(20.0) and tracker.mode == "online"
@@ -548,7 +571,16 @@ class TestWeightsAndBiases:
             assert time.monotonic() - began < 15
         finally:
             server.vanished.clear()
-        assert (no_account / "wandb").is_dir()
+        assert tracker.words is not None
+        begin, _, command = tracker.words.partition("; not all of it is there, to upload it: ")
+        assert begin == f"W&B: {tracker.url}"
+        dry = typed(command.replace("wandb sync", "wandb sync --dry-run", 1))
+        _, last = wandb_file.find(no_account)
+        assert "Would sync 1 run(s)" in dry and last.parent.name in dry
+        typed(command)
+        assert server.ids == {"abcd1234"}
+        assert {row["step"] for row in server.history} == {*range(1, 501), 1001}
+        assert [row["step"] for row in server.history].count(1001) == 1
 
 
 @pytest.fixture
@@ -573,9 +605,7 @@ class TestOneRun:
         command = last.words.partition("to upload it: ")[2]
         monkeypatch.setenv("WANDB_API_KEY", KEY)
         monkeypatch.setenv("WANDB_BASE_URL", server.url)
-        monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
-        done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd="/", timeout=60)
-        assert done.returncode == 0, done.stdout + done.stderr
+        typed(command)
         assert server.ids == {"abcd1234"}
         assert [row["step"] for row in server.history] == [1, 10, 11, 20]
         assert server.summary["best/acc1"] == 71.0
