@@ -66,7 +66,7 @@ def _contents(request: ExportRequest, weights: Provenance, source: ReXNet) -> Co
         image_size=request.image_size or weights.image_size or _SIZE,
         crop_ratio=weights.crop_ratio or usual.crop_ratio,
         interpolation=weights.interpolation or usual.interpolation,
-        assumed=request.image_size is None and weights.image_size is None,
+        evaluated_at=weights.image_size,
         half=request.fp16,
         folded=request.fold or is_folded(source.state_dict()),
     )

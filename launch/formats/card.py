@@ -129,6 +129,8 @@ def _head(card: Card) -> str:
         lines += ["datasets:", "- imagenet-1k"]
     lines += ["metrics:", "- accuracy"]
     if card.result is not None and card.training is not None and card.training.imagenet:
+        contents = card.contents
+        measured = f", measured at {contents.evaluated_at} pixels" * contents.evaluated_elsewhere
         lines += [
             "model-index:",
             f"- name: {word(card.contents.variant)}",
@@ -140,8 +142,8 @@ def _head(card: Card) -> str:
             "      type: imagenet-1k",
             "      split: validation",
             "    metrics:",
-            *_metric("Acc@1", card.result.acc1),
-            *_metric("Acc@5", card.result.acc5),
+            *_metric(f"Acc@1{measured}", card.result.acc1),
+            *_metric(f"Acc@5{measured}", card.result.acc5),
         ]
     return "\n".join([*lines, "---"])
 
@@ -168,13 +170,19 @@ def _result(card: Card) -> str:
     told = f"{plain(result.weights[:1].upper() + result.weights[1:])} at the run's end, not its best epoch."
     if card.contents.half or card.contents.folded:
         told += " Measured of the weights before they were changed for this folder: see Files."
+    if card.contents.evaluated_elsewhere:
+        told += (
+            f" Measured at {card.contents.evaluated_at} pixels, not at the {card.contents.image_size} below."
+        )
     return table(head, rows) + "\n\n" + told + " The interval is Wilson's, of the images."
 
 
 def _network(card: Card) -> str:
     contents, size = card.contents, card.contents.image_size
     names = contents.class_names
-    assumed = "; assumed: nothing tells how the weights were evaluated" if contents.assumed else ""
+    evaluated = f"; the weights were evaluated at {contents.evaluated_at}" * contents.evaluated_elsewhere
+    if contents.evaluated_at is None:
+        evaluated = "; assumed: nothing tells how the weights were evaluated"
     told = f"{contents.classes}" + ("; their names are not known" if names is None else "")
     if names is not None:
         shown = ", ".join(code(name) for name in names[:10])
@@ -184,7 +192,7 @@ def _network(card: Card) -> str:
         ["Parameters", f"{card.parameters / 1e6:.2f} million"],
         ["Multiply-accumulates", f"{card.macs / 1e9:.2f} billion for an image of {size} x {size} pixels"],
         ["Classes", told],
-        ["Image", f"RGB, {size} x {size} pixels, the central crop{assumed}"],
+        ["Image", f"RGB, {size} x {size} pixels, the central crop{evaluated}"],
         ["Resize", f"shorter side to {int(size / contents.crop_ratio)} pixels (crop ratio "
          f"{contents.crop_ratio:g}), {contents.interpolation}, antialiased"],
         ["Mean", f"{MEAN}, of values from 0 to 1"],

@@ -29,8 +29,9 @@ class Contents:
     """Side of that crop over the shorter side of the resized image."""
     interpolation: str
     """Filter of that resize: bicubic or bilinear."""
-    assumed: bool = False
-    """Whether nothing tells how images are to be shown, and the usual way stands here."""
+    evaluated_at: int | None
+    """Pixels of a side of the crop that the weights were evaluated at; None where nothing tells how they
+    were, and the usual way stands here."""
     half: bool = False
     folded: bool = False
 
@@ -40,12 +41,20 @@ class Contents:
 
     @property
     def known(self) -> dict[str, Any]:
-        """What of this a header tells: arguments of `rexnet.save_weights`, but what is assumed."""
+        """What of this a header tells: arguments of `rexnet.save_weights`, but what is assumed.
+
+        The size is that of the weights' evaluation, for which every reader of a header takes it.
+        """
         told = {"variant": self.variant, "class_names": self.class_names}
-        if self.assumed:
+        if self.evaluated_at is None:
             return told
         shown = {"crop_ratio": self.crop_ratio, "interpolation": self.interpolation}
-        return told | {"image_size": self.image_size} | shown
+        return told | {"image_size": self.evaluated_at} | shown
+
+    @property
+    def evaluated_elsewhere(self) -> bool:
+        """Whether the weights were evaluated at another size than is to be shown."""
+        return self.evaluated_at not in (None, self.image_size)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

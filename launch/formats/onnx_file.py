@@ -59,8 +59,8 @@ def write_onnx(contents: Contents, folder: Path) -> Written:
             verbose=False,
         )
     assert program is not None
-    told = metadata(classes=contents.classes, **contents.known)
-    program.model.metadata_props.update(told)
+    known = {**contents.known, "image_size": contents.image_size}  # a graph takes no other
+    program.model.metadata_props.update(metadata(classes=contents.classes, **known))
     program.save(folder / name, external_data=False)
     return Written(name=name, what=f"ONNX, opset {_OPSET}")
 

@@ -18,16 +18,19 @@ from markdown_it import MarkdownIt
 from safetensors.torch import load_file
 
 import rexnet
+from launch.case import told_otherwise
 from launch.export_request import ExportRequest
 from launch.exporting import export
 from launch.formats import markdown, onnx_file, sums
 from launch.formats.contents import Contents
 from launch.formats.tensors import write_official
 from launch.formats.timm_folder import timm_config, write_timm
+from launch.provenance import trace
+from launch.request import Request
 from rexnet.model import create_model
 from rexnet.weights import save_weights
 from tests.launch.program import REPOSITORY, environment, run
-from tests.launch.test_publishing import finished
+from tests.launch.test_publishing import changed, finished
 from tests.rexnet.reference import OFFICIAL, TIMM, filled, images, official_state
 
 VARIANT, SIZE = "rexnet_0.2", 64
@@ -43,7 +46,7 @@ def network(variant: str = VARIANT, *, classes: int = 3) -> rexnet.ReXNet:
 
 def contents(model: rexnet.ReXNet, variant: str, **known: Any) -> Contents:
     usual = {"class_names": None, "image_size": 224, "crop_ratio": 0.875, "interpolation": "bicubic"}
-    return Contents(model=model, variant=variant, **(usual | known))
+    return Contents(model=model, variant=variant, evaluated_at=224, **(usual | known))
 
 
 @pytest.fixture(scope="module")
@@ -291,18 +294,19 @@ def test_onnx_without_its_packages_names_the_command(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize(("half", "size"), [(False, SIZE), (True, 96)])
 def test_onnx_gives_the_same_answers_for_any_number_of_images(
-    half: bool, weights: Path, tmp_path: Path
+    half: bool, size: int, weights: Path, tmp_path: Path
 ) -> None:
     import onnxruntime
 
-    export(request(weights, tmp_path / "out", formats=("onnx",), fp16=half, fold=half))
+    asked = {"fp16": half, "fold": half, "image_size": None if size == SIZE else size}
+    export(request(weights, tmp_path / "out", formats=("onnx",), **asked))
     path = tmp_path / "out" / f"{VARIANT}.onnx"
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     model = network()
     for count in (1, 2, 7):
-        shown = torch.randn(count, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(count))
+        shown = torch.randn(count, 3, size, size, generator=torch.Generator().manual_seed(count))
         (found,) = session.run(["logits"], {"images": shown.numpy()})
         with torch.inference_mode():
             wanted = model(shown)
@@ -310,6 +314,7 @@ def test_onnx_gives_the_same_answers_for_any_number_of_images(
         assert (torch.from_numpy(found) - wanted).abs().max() < tolerance
     told = session.get_modelmeta().custom_metadata_map
     assert told["variant"] == VARIANT and json.loads(told["class_names"]) == [*NAMES]
+    assert told["image_size"] == str(size)
 
 
 def front(card: str) -> dict[str, Any]:
@@ -365,6 +370,42 @@ def test_results_of_imagenet_stand_beside_the_published_ones(tmp_path: Path) -> 
         {"type": "accuracy", "name": "Acc@5", "value": 100.0},
     ]
     assert "torchrun launch/train.py demo --data DIR" in card and "secret" not in card
+
+
+def test_at_another_size_every_reader_is_told_where_the_weights_were_evaluated(tmp_path: Path) -> None:
+    """The demo's are at 64 pixels: in the card and in headers; what timm is to show is as asked for."""
+    data = {"name": "imagenet-1k", "classes": 3, "train_identity": "ab12", "val_identity": "cd34"}
+    folder, out = changed(trained(tmp_path / "run"), data=data), tmp_path / "out"
+    told, row = (
+        "Measured at 64 pixels, not at the 96 below.",
+        "96 x 96 pixels, the central crop; the weights were",
+    )
+    for size in (None, 64, 96):
+        export(request(folder, out, formats=("safetensors", "timm"), image_size=size))
+        card = (out / "README.md").read_text()
+        assert (told in card, f"{row} evaluated at 64 |" in card) == (size == 96, size == 96)
+        (result,) = front(card)["model-index"][0]["results"]
+        measured = ", measured at 64 pixels" if size == 96 else ""
+        assert [metric["name"] for metric in result["metrics"]] == [f"Acc@1{measured}", f"Acc@5{measured}"]
+        config = json.loads((out / "config.json").read_text())
+        assert config["pretrained_cfg"]["input_size"] == [3, size or 64, size or 64]
+        for name in ("rexnet_1.0.safetensors", "model.safetensors"):
+            assert rexnet.read_metadata(out / name)["image_size"] == "64"
+            assert trace(out / name, variant=None, say=pytest.fail).image_size == 64  # predict's
+            flags = "--image-size 64 --crop-ratio 1.0 --interpolation bicubic"
+            for shown, otherwise in ((64, None), (96, flags)):
+                views = Request(data=tmp_path, weights=("w",), image_size=(shown,), crop_ratio=(1.0,)).views()
+                assert told_otherwise(out / name, views) == otherwise
+
+
+def test_an_asked_size_is_not_taken_for_one_of_an_evaluation(tmp_path: Path) -> None:
+    torch.save(network().state_dict(), tmp_path / "plain.pth")
+    asked = {"formats": ("safetensors",), "variant": VARIANT, "image_size": 96}
+    export(request(tmp_path / "plain.pth", tmp_path / "out", **asked))
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "96 x 96 pixels, the central crop; assumed: nothing tells how the weights were evaluated" in card
+    told = rexnet.read_metadata(tmp_path / "out" / f"{VARIANT}.safetensors")
+    assert not {"image_size", "crop_ratio", "interpolation"} & {*told}
 
 
 def test_nothing_is_told_that_was_not_measured(tmp_path: Path, weights: Path) -> None:
