@@ -13,6 +13,7 @@ import torch
 import torch.distributed as dist
 
 from launch.engine.binding import Seat, cpus_of, own_cpus, pci_address, take_seat
+from launch.engine.hush import hushed
 from launch.engine.memory import keep_freed_memory
 from launch.engine.preemption import StopRequest
 from launch.engine.pulse import Pulse
@@ -128,11 +129,12 @@ def join(place: Place, *, timeout: timedelta = timedelta(minutes=10), recorder: 
         torch.cuda.set_device(device)
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     prefix = record_collectives(recorder) if device.type == "cuda" and recorder else None
-    if place.world_size == 1:
-        dist.init_process_group(backend, store=_alone(), rank=0, world_size=1, timeout=timeout)
-    else:
-        dist.init_process_group(backend, timeout=timeout)
-    host_group = dist.new_group(backend="gloo", timeout=timeout)
+    with hushed():
+        if place.world_size == 1:
+            dist.init_process_group(backend, store=_alone(), rank=0, world_size=1, timeout=timeout)
+        else:
+            dist.init_process_group(backend, timeout=timeout)
+        host_group = dist.new_group(backend="gloo", timeout=timeout)
     assert isinstance(host_group, dist.ProcessGroup)
     seat = Seat(host=socket.gethostname(), own=own_cpus(), near=near_cpus(device))
     seats = [seat] * place.world_size
