@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
+from launch.engine.faults import Fault
 from launch.engine.ports import Record
 from launch.engine.state import TrainState
 from launch.folder import RunFolder
@@ -39,7 +40,9 @@ class Tracking:
         self.session, self.folder, self.facts, self.terminal = session, folder, facts, terminal
         self.begins = state.step == 0
         owed = session.course.owes_score(step=state.step, scored=state.scored)
-        jsonl = Jsonl(folder.path / "metrics.jsonl", resume_step=state.step, owes_score=owed)
+        self.jsonl = jsonl = Jsonl(
+            folder.path / "metrics.jsonl", say=terminal.say, resume_step=state.step, owes_score=owed
+        )
         terminal.begin(
             log=folder.path / "log.txt",
             steps=session.course.steps,
@@ -72,6 +75,11 @@ class Tracking:
     def write(self, record: Record) -> None:
         self.trackers.write(record)
         self._note_address()
+
+    def check(self) -> None:
+        """Raises a Fault where lines of metrics cannot be written, as a run without them is not done."""
+        if missing := self.jsonl.missing():
+            raise Fault(f"{missing}. Mend that, and the same command goes on from the newest checkpoint")
 
     def close(self, *, state: str) -> None:
         self.trackers.close(state=state)

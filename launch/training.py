@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from launch.cli import Command
 from launch.engine.agreement import Interrupted
 from launch.engine.checkpoint import Checkpoints
 from launch.engine.distributed import find_place
-from launch.engine.faults import Fault
+from launch.engine.faults import Fault, Superseded
 from launch.engine.loop import Loop
 from launch.engine.ports import Tracker
 from launch.engine.state import TrainState
@@ -77,12 +77,16 @@ def train(command: Command, attempt: Attempt) -> None:
             for file, fault in checkpoints.damaged.items():
                 tracker.write(loop.event("damaged checkpoint", file=str(file), fault=fault))
             attempt.state, attempt.message = _run(session, loop, folder, tracker, hold=hold)
-            attempt.step, ending = state.step, attempt.state
-            if first:
+            attempt.step = state.step
+            if isinstance(tracker, Tracking):
                 hold.check()
+                tracker.check()
                 attempt.record()  # before W&B is closed, which may wait for a network
+            ending = attempt.state
         finally:
             attempt.step = state.step
+            with suppress(Superseded):  # what has ended the attempt is told; but lines may wait to be written
+                hold.check()
             if not attempt.barred:
                 tracker.close(state=ending)
         if attempt.state != "done":

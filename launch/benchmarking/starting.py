@@ -47,8 +47,8 @@ def as_flags(run: Run, *, folder: Path) -> list[str]:
 
 
 def train_lines(out: Path) -> list[str]:
-    """Returns the lines of metrics that a run has written by now."""
+    """Returns the lines of metrics that a run has written by now, without one that is being written."""
     metrics = out / "metrics.jsonl"
     if not metrics.exists():
         return []
-    return [line for line in metrics.read_text().splitlines() if '"kind": "train"' in line]
+    return [line for line in metrics.read_text().split("\n")[:-1] if '"kind": "train"' in line]

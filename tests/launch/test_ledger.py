@@ -20,7 +20,7 @@ def attempt(
     path: Path, lines: list[dict[str, Any]], *, began: float, resume_step: int = 0, processes: int = 2
 ) -> list[dict[str, Any]]:
     """Writes the lines of one attempt; returns all that is then in the file."""
-    jsonl = Jsonl(path, resume_step=resume_step)
+    jsonl = Jsonl(path, say=pytest.fail, resume_step=resume_step)
     ledger = Ledger(jsonl, processes=processes, began=began, earlier=jsonl.found, kept=jsonl.kept)
     for record in lines:
         ledger.write(record)

@@ -1,6 +1,7 @@
 """What can happen to the folder that a run is written into, while it runs."""
 
 import json
+import re
 import resource
 import shutil
 import signal
@@ -14,12 +15,15 @@ import pytest
 import torch
 
 from pipeline import synthetic
+from tests.launch.end_state import differences, measured
 from tests.launch.program import command, environment, records, run, until
 
 FLAGS = (
     *("--epochs", 500, "--batch", 16, "--micro-batch", 16, "--image-size", 32, "--variant", "rexnet_0.2"),
     *("--log-every", 1, "--checkpoint-minutes", 0),
 )
+ONCE = ("--epochs", 1, "--batch", 8, "--micro-batch", 8, "--checkpoint-minutes", 10)
+"""75 steps without a checkpoint on the way."""
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +34,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Training:
     """A run in its folder, whose output goes into a file beside it."""
 
-    def __init__(self, data: Path, folder: Path):
+    def __init__(self, data: Path, folder: Path, *flags: object):
         self.folder, self.log = folder, folder.with_suffix(".txt")
-        arguments = command("train", "demo", "--data", data, "--out", folder, *FLAGS)
+        arguments = command("train", "demo", "--data", data, "--out", folder, *FLAGS, *flags)
         with self.log.open("w") as log:
             self.process = subprocess.Popen(arguments, stdout=log, stderr=log, env=environment())
 
@@ -51,6 +55,10 @@ class Training:
         """Whether it has trained in this attempt, and a checkpoint is there."""
         return "  loss " in self.log.read_text() and (self.folder / "last.pt").exists()
 
+    def trained(self) -> int:
+        """Returns the last step that it has shown."""
+        return max(map(int, re.findall(r"  step (\d+)/", self.log.read_text())), default=0)
+
     def writer(self) -> int:
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
         (pid,) = [c for c in children if "launch.engine.writer" in Path(f"/proc/{c}/cmdline").read_text()]
@@ -65,11 +73,12 @@ class Training:
 
 
 @contextmanager
-def training(data: Path, folder: Path) -> Iterator[Training]:
-    """Starts a run; it has saved at least once."""
-    started = Training(data, folder)
+def training(data: Path, folder: Path, *flags: object) -> Iterator[Training]:
+    """Starts a run; it has saved at least once, or where `flags` are given, trained some steps."""
+    started = Training(data, folder, *flags)
     try:
-        until(lambda: started.process.poll() is not None or started.has_saved())
+        ready = (lambda: started.trained() > 5) if flags else started.has_saved
+        until(lambda: started.process.poll() is not None or ready())
         assert started.process.poll() is None, started.log.read_text()
         yield started
     finally:
@@ -107,6 +116,48 @@ def test_a_second_start_and_a_full_disk(data: Path, tmp_path: Path) -> None:
         assert first.attempt()["state"] == "fault"
         assert f"cannot be written to {folder}: [Errno 27] File too large; the newest is of step" in told
         assert not [path for path in folder.iterdir() if path.name.endswith(".tmp")]
+
+
+def test_metrics_that_a_full_disk_refuses_for_a_while(data: Path, tmp_path: Path) -> None:
+    """The limit falls into a line of metrics, beside a run that nobody disturbs."""
+    with training(data, tmp_path / "plain", *ONCE) as plain, training(data, tmp_path / "full", *ONCE) as full:
+        size = (full.folder / "metrics.jsonl").stat().st_size
+        limit = (size + 1500, resource.RLIM_INFINITY)
+        whole = resource.prlimit(full.process.pid, resource.RLIMIT_FSIZE, limit)
+        until(lambda: "metrics.jsonl cannot be written" in full.log.read_text())
+        refused = full.trained()
+        until(lambda: full.trained() > refused + 5)  # it trains on
+        assert (full.folder / "metrics.jsonl").read_bytes().endswith(b"}\n")
+        assert records(full.folder)[-1]["step"] <= refused
+        resource.prlimit(full.process.pid, resource.RLIMIT_FSIZE, whole)
+        assert (full.process.wait(240), plain.process.wait(240)) == (0, 0)
+        said = full.log.read_text()
+        assert said.count("metrics.jsonl cannot be written: [Errno 27] File too large") == 1
+        assert "is lost" not in said and full.attempt()["state"] == "done"
+        assert differences(full.folder, plain.folder) == []
+        events = [[r.get("event") for r in records(run.folder)] for run in (full, plain)]
+        assert events[0] == events[1] and len(measured(full.folder)) == 77
+
+
+@pytest.mark.slow
+def test_metrics_that_cannot_be_written_at_the_end(data: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    metrics = folder / "metrics.jsonl"
+    with training(data, folder, *ONCE) as started:
+        whole = metrics.rename(tmp_path / "kept")
+        metrics.mkdir()
+        assert started.process.wait(240) == 1
+        said = started.log.read_text()
+        assert "Traceback" not in said and said.count("is lost") == 1
+        ending = started.attempt()
+        assert (ending["state"], ending["step"]) == ("fault", 75)
+        assert "cannot be written: [Errno 21] Is a directory" in ending["message"]
+        assert ending["message"].endswith("the same command goes on from the newest checkpoint")
+    metrics.rmdir()
+    whole.rename(metrics)
+    again = run("train", "demo", "--data", data, "--out", folder, *FLAGS, *ONCE)
+    assert again.returncode == 0, again.stderr
+    assert records(folder)[-1]["event"] == "end"
 
 
 @pytest.mark.slow

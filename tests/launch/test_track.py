@@ -1,6 +1,7 @@
 """Trackers: metrics.jsonl, the terminal, W&B."""
 
 import base64
+import errno
 import io
 import json
 import math
@@ -74,7 +75,7 @@ def steps_in(path: Path) -> list[int]:
 class TestJsonl:
     def test_each_line_is_on_disk_as_it_is_written(self, tmp_path: Path) -> None:
         path = tmp_path / "metrics.jsonl"
-        jsonl = Jsonl(path)
+        jsonl = Jsonl(path, say=pytest.fail)
         for step in (1, 2, 3):
             jsonl.write(train(step))
             assert steps_in(path) == list(range(1, step + 1))
@@ -82,11 +83,11 @@ class TestJsonl:
 
     def test_goes_back_to_the_step_of_the_checkpoint(self, tmp_path: Path) -> None:
         path = tmp_path / "metrics.jsonl"
-        first = Jsonl(path)
+        first = Jsonl(path, say=pytest.fail)
         for step in range(1, 8):
             first.write(train(step))
         first.close(state="fault")
-        again = Jsonl(path, resume_step=4)
+        again = Jsonl(path, say=pytest.fail, resume_step=4)
         assert [r["step"] for r in again.kept] == [1, 2, 3, 4]
         again.write(train(5, **{"train/loss": 9.0}))
         again.close(state="done")
@@ -107,7 +108,7 @@ class TestJsonl:
         after = [bad_image(4, "b"), {**step, "kind": "eval", "final": 1}, {**step, "event": "end"}]
         path.write_text("".join(json.dumps(r) + "\n" for r in before + after))
         for owes_score, kept in ((False, before), (True, [*before[:3], before[4]])):
-            jsonl = Jsonl(path, resume_step=4, owes_score=owes_score)
+            jsonl = Jsonl(path, say=pytest.fail, resume_step=4, owes_score=owes_score)
             jsonl.close(state="done")
             assert list(jsonl.kept) == kept
 
@@ -115,23 +116,105 @@ class TestJsonl:
     def test_drops_a_torn_last_line(self, tmp_path: Path, torn: str) -> None:
         path = tmp_path / "metrics.jsonl"
         path.write_text('{"step": 1}\n{"step": 2}\n' + torn)
-        Jsonl(path, resume_step=9).close(state="done")
+        Jsonl(path, say=pytest.fail, resume_step=9).close(state="done")
         assert path.read_text() == '{"step": 1}\n{"step": 2}\n'
 
     def test_leaves_a_whole_file_alone(self, tmp_path: Path) -> None:
         path = tmp_path / "metrics.jsonl"
         path.write_text('{"step": 1}\n{"step": 2}\n')
         inode = path.stat().st_ino
-        Jsonl(path, resume_step=2).close(state="done")
+        Jsonl(path, say=pytest.fail, resume_step=2).close(state="done")
         assert path.stat().st_ino == inode
 
     def test_what_is_not_finite_becomes_null(self, tmp_path: Path) -> None:
         path = tmp_path / "metrics.jsonl"
-        jsonl = Jsonl(path)
+        jsonl = Jsonl(path, say=pytest.fail)
         jsonl.write(train(1, **{"train/loss": math.nan, "health/grad_norm": math.inf}))
         jsonl.close(state="done")
         record = json.loads(path.read_text(), parse_constant=pytest.fail)
         assert record["train/loss"] is None and record["health/grad_norm"] is None
+
+    @pytest.mark.parametrize("room", [0, 300])
+    def test_what_a_full_disk_refuses_is_written_when_there_is_room(self, tmp_path: Path, room: int) -> None:
+        """A limit on the size of files, in a process of its own, cuts lines where a full disk would."""
+        path, program = tmp_path / "metrics.jsonl", Path(__file__).with_name("full_disk.py")
+        command = [sys.executable, str(program), str(path), str(room)]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert (ended.returncode, ended.stderr) == (0, "")
+        told = json.loads(ended.stdout)
+        full, again = told["while full"], told["with room"]
+        assert 1 <= len(full) < 6 and full == list(range(1, len(full) + 1))
+        assert again == list(range(1, 8)) and told["in the end"][:7] == again
+        first, second, lost = told["said"]
+        says = "metrics.jsonl cannot be written: [Errno 27] File too large; its lines wait in memory"
+        assert first == second and first.startswith(says)
+        count = 9 - len(told["in the end"])
+        assert count >= 1 and f"the last {count} lines of".replace(" 1 lines", " line") in lost
+        assert f"{path}, from step {10 - count} on, cannot be written: [Errno 27] File too large" in lost
+
+    def test_a_folder_that_is_gone_for_a_while(self, tmp_path: Path) -> None:
+        (folder := tmp_path / "run").mkdir()
+        said: list[str] = []
+        jsonl = Jsonl(folder / "metrics.jsonl", say=said.append)
+        jsonl.write(train(1))
+        away = folder.rename(tmp_path / "away")
+        jsonl.write(train(2))
+        jsonl.write(train(3))
+        assert (missing := jsonl.missing()) and "the last 2 lines of" in missing and "step 2 on" in missing
+        away.rename(folder)
+        jsonl.close(state="done")
+        assert steps_in(folder / "metrics.jsonl") == [1, 2, 3] and jsonl.missing() is None
+        (line,) = said
+        assert line.startswith("metrics.jsonl cannot be written: [Errno 2] No such file or directory")
+
+    @pytest.mark.parametrize("failing", [["close"], ["write"], ["write", "truncate"], ["tell"]])
+    def test_no_error_tears_or_doubles_a_line(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: list[str]
+    ) -> None:
+        """On NFS a full disk shows when a file is closed; and what has failed may be half done."""
+        fails: list[str] = []
+
+        class Failing(io.FileIO):
+            def fail(self, name: str) -> None:
+                if name in fails:
+                    fails.remove(name)
+                    raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+            def write(self, line: Any) -> int:
+                if "write" in fails and len(line) > 50:
+                    return super().write(line[:50])
+                self.fail("write")
+                return super().write(line)
+
+            def truncate(self, size: int | None = None) -> int:
+                self.fail("truncate")
+                return super().truncate(size)
+
+            def tell(self) -> int:
+                self.fail("tell")
+                return super().tell()
+
+            def close(self) -> None:
+                super().close()
+                self.fail("close")
+
+        path, said = tmp_path / "metrics.jsonl", list[str]()
+        jsonl = Jsonl(path, say=said.append)
+        jsonl.write(train(1) | {"file": "x" * 100})
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "open", lambda path, mode, buffering: Failing(path, mode))
+            fails += failing
+            while fails:
+                jsonl.write(train(2) | {"file": "x" * 100})
+            jsonl.write(train(3))
+            jsonl.close(state="done")
+        steps = steps_in(path)
+        assert steps == [1, *[2] * (len(steps) - 2), 3] and 3 <= len(steps) <= 2 + len(failing)
+        assert len(said) == 1 and "Stale file handle" in said[0]
+
+    def test_a_file_that_cannot_be_opened_at_the_start_is_an_error(self, tmp_path: Path) -> None:
+        with pytest.raises(FileNotFoundError):
+            Jsonl(tmp_path / "none" / "metrics.jsonl", say=pytest.fail)
 
 
 class TestTrackers:
@@ -687,7 +770,7 @@ def test_a_line_of_metrics_costs_little(no_account: Path) -> None:
     terminal = Terminal(stream=io.StringIO())
     terminal.begin(log=no_account / "log.txt", steps=10**6, steps_per_epoch=1e3, batch=64)
     wandb = WeightsAndBiases(no_account, facts=FACTS, say=terminal.say)
-    jsonl = Jsonl(no_account / "metrics.jsonl")
+    jsonl = Jsonl(no_account / "metrics.jsonl", say=terminal.say)
     tracker = Trackers([Ledger(Trackers([jsonl, wandb]), processes=8, began=0.0), terminal])
     assert wandb.wait(60)
     more = {name: 1.5 for name in documented() if name.startswith(("speed/", "health/", "cost/"))}
