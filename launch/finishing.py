@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from torch import nn
 
 from launch.data import output_names
+from launch.engine.faults import Fault
 from launch.engine.loop import Loop
 from launch.engine.metrics import Score
 from launch.engine.ports import Tracker
@@ -24,6 +26,7 @@ def finish(session: Session, loop: Loop, folder: RunFolder, tracker: Tracker, *,
 
     Raises:
         Interrupted: a rank was asked to stop; nothing is written then.
+        Fault: the results cannot be written.
     """
     state, stop, averaged = loop.state, loop.stop, session.run.ema.half_life > 0
     held, size = session.data.held, session.run.test_size
@@ -45,18 +48,13 @@ def finish(session: Session, loop: Loop, folder: RunFolder, tracker: Tracker, *,
     if session.world.place.first:
         assert predictions is not None
         hold.check()
-        names = output_names(session.data.val.classes, outputs=session.classes)
-        _write_predictions(predictions, folder.path / "predictions.npz", classes=names)
-        run = session.run
-        save_weights(
-            state.average.model,
-            folder.path / "model.safetensors",
-            variant=run.variant,
-            class_names=names,
-            image_size=run.eval_size or run.augmentation.image_size,
-            crop_ratio=run.evaluation.crop_ratio,
-            interpolation=run.evaluation.interpolation,
-        )
+        try:
+            _write_results(session, predictions, state.average.model, folder=folder.path)
+        except OSError as error:
+            raise Fault(
+                f"the results cannot be written to {folder.path}: {error}. Mend that, and the same command "
+                "goes on: it evaluates the final weights again and writes them"
+            ) from error
         tracker.write(loop.event("end", result=line))
     return line
 
@@ -70,6 +68,20 @@ def result_line(session: Session, final: Score, *, averaged: bool = True) -> str
         return line
     acc1, acc5 = references["official/acc1"], references["official/acc5"]
     return f"{line};  official {acc1:.2f} / {acc5:.2f} %, gap {final.acc1 - acc1:+.2f}"
+
+
+def _write_results(session: Session, predictions: Predictions, model: nn.Module, *, folder: Path) -> None:
+    names, run = output_names(session.data.val.classes, outputs=session.classes), session.run
+    _write_predictions(predictions, folder / "predictions.npz", classes=names)
+    save_weights(
+        model,
+        folder / "model.safetensors",
+        variant=run.variant,
+        class_names=names,
+        image_size=run.eval_size or run.augmentation.image_size,
+        crop_ratio=run.evaluation.crop_ratio,
+        interpolation=run.evaluation.interpolation,
+    )
 
 
 def _write_predictions(predictions: Predictions, path: Path, *, classes: Sequence[str]) -> None:

@@ -140,7 +140,7 @@ def test_metrics_that_a_full_disk_refuses_for_a_while(data: Path, tmp_path: Path
 
 
 @pytest.mark.slow
-def test_metrics_that_cannot_be_written_at_the_end(data: Path, tmp_path: Path) -> None:
+def test_metrics_and_results_that_cannot_be_written_at_the_end(data: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     metrics = folder / "metrics.jsonl"
     with training(data, folder, *ONCE) as started:
@@ -155,6 +155,12 @@ def test_metrics_that_cannot_be_written_at_the_end(data: Path, tmp_path: Path) -
         assert ending["message"].endswith("the same command goes on from the newest checkpoint")
     metrics.rmdir()
     whole.rename(metrics)
+    blocked = folder / "predictions.npz.tmp.npz"
+    blocked.mkdir()
+    again = run("train", "demo", "--data", data, "--out", folder, *FLAGS, *ONCE)
+    assert again.returncode == 1 and "Traceback" not in again.stderr
+    assert f"the results cannot be written to {folder}: [Errno 21] Is a directory" in again.stderr
+    blocked.rmdir()
     again = run("train", "demo", "--data", data, "--out", folder, *FLAGS, *ONCE)
     assert again.returncode == 0, again.stderr
     assert records(folder)[-1]["event"] == "end"
