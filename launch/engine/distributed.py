@@ -4,6 +4,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -176,7 +177,8 @@ def write_recorded(world: World) -> None:
     native = torch._C._distributed_c10d  # pyright: ignore[reportAttributeAccessIssue]
     dump = getattr(native, "_dump_nccl_trace", None)
     if world.recorder is not None and dump is not None:
-        Path(f"{world.recorder}{world.place.rank}").write_bytes(dump())
+        with suppress(OSError):  # a full disk, or a folder that is gone, must not hide why the run ends
+            Path(f"{world.recorder}{world.place.rank}").write_bytes(dump())
 
 
 def _alone() -> Any:

@@ -121,14 +121,16 @@ class Pulse:
         assert self._armed is not None
         *_, end, leave = self._armed
         with self._ending:  # main thread and ours may both have come here
-            leave()
-            if self.rank == min(set(range(len(self.hosts))) - set(silent), default=self.rank):
-                end(message, sorted({self.hosts[rank] for rank in blamed}))
-            else:
-                time.sleep(_SILENT * self.interval)
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(1)
+            try:
+                leave()
+                if self.rank == min(set(range(len(self.hosts))) - set(silent), default=self.rank):
+                    end(message, sorted({self.hosts[rank] for rank in blamed}))
+                else:
+                    time.sleep(_SILENT * self.interval)
+                sys.stdout.flush()
+                sys.stderr.flush()
+            finally:  # else a full disk would leave a process that waits for ever
+                os._exit(1)
 
     def _lost(self, missing: Sequence[int]) -> str:
         return (
