@@ -41,6 +41,16 @@ def choose_precision(numerics: Numerics, device: torch.device) -> Precision:
     return "fp16" if capability >= (7, 0) else "fp32"
 
 
+def emulated(precision: Precision, device: torch.device) -> str | None:
+    """Returns what to say where this device has no arithmetic for a precision, which torch then emulates."""
+    if precision != "bf16" or device.type != "cuda" or torch.cuda.get_device_capability(device) >= (8, 0):
+        return None
+    name = torch.cuda.get_device_name(device)
+    return (
+        f"{name} has no arithmetic for bf16 and emulates it; --precision fp16 is what it has, and another run"
+    )
+
+
 def assumed_layout(precision: Precision, device: torch.device) -> LayoutName:
     """Returns the layout to take where none can be timed.
 

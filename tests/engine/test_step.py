@@ -2,6 +2,7 @@
 
 import copy
 import math
+from statistics import median
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from launch.engine.meter import Meter, Waiting
 from launch.engine.optimizer import decay_groups, load_optimizer, make_optimizer
 from launch.engine.running_stats import RunningStats
 from launch.engine.state import Average, TrainState
-from launch.engine.step import Step, choose_precision, make_scaler
+from launch.engine.step import Step, choose_precision, emulated, make_scaler
 from rexnet.model import create_model
 from tests.engine.micro import micro_batch
 
@@ -97,10 +98,15 @@ def test_overflow_of_the_first_of_two_micro_batches_skips_the_step() -> None:
 
 
 def test_fp16_takes_the_steps_of_fp32() -> None:
-    """Each from the same state: free-running training amplifies rounding within a few steps."""
+    """Each from the same state: free-running training amplifies rounding within a few steps.
+
+    Rounding moves the gradient's norm of eight small images by up to a fifth, either way; the median of eight
+    steps tells whether it is the same gradient.
+    """
     states = {precision: new_state(precision, scale=1024.0) for precision in ("fp32", "fp16")}
     steps = {precision: new_step(state, precision) for precision, state in states.items()}
-    for k in range(4):
+    ratios = []
+    for k in range(8):
         theirs = states["fp32"].state_dict()
         scaler = states["fp16"].scaler.state_dict()
         states["fp16"].load_state_dict(copy.deepcopy(theirs) | {"scaler": scaler})
@@ -108,11 +114,12 @@ def test_fp16_takes_the_steps_of_fp32() -> None:
             step.totals.zero_()
             step(iter([micro_batch(k)]), lr=0.01, decay=0.5)
         losses = {precision: float(step.totals[0]) for precision, step in steps.items()}
-        norms = {precision: float(step.gradient_norm) for precision, step in steps.items()}
         assert losses["fp16"] == pytest.approx(losses["fp32"], rel=0.01)
-        assert norms["fp16"] == pytest.approx(norms["fp32"], rel=0.1)
         assert losses["fp16"] != losses["fp32"]
         assert steps["fp16"].totals[3] == 0
+        ratios.append(float(steps["fp16"].gradient_norm) / float(steps["fp32"].gradient_norm))
+    assert median(ratios) == pytest.approx(1, rel=0.08)
+    assert all(0.7 < ratio < 1.4 for ratio in ratios)
 
 
 def test_settling_changes_nothing() -> None:
@@ -226,6 +233,17 @@ def test_precision_by_capability(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
     assert choose_precision(Numerics(), torch.device("cuda")) == precision
+
+
+def test_bf16_is_told_of_where_it_is_emulated(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu = torch.device("cuda")
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Tesla V100-SXM2-16GB")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 0))
+    told = emulated("bf16", gpu)
+    assert told is not None and told.startswith("Tesla V100-SXM2-16GB has no arithmetic for bf16")
+    assert emulated("fp16", gpu) is None and emulated("bf16", CPU) is None
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 0))
+    assert emulated("bf16", gpu) is None
 
 
 def test_a_step_is_what_plain_torch_does() -> None:
