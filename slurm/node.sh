@@ -35,6 +35,11 @@ torchrun=(
     --rdzv-backend=c10d --rdzv-endpoint="$rendezvous" --rdzv-id="$run_id" --rdzv-conf="$role"
 )
 
+if ((nodes > 1)); then
+    # Else torchrun tells the others this node's own name, which they may not know, or not as this node.
+    address=$("$python" "$checkout/launch/address.py" "${rendezvous%:*}") && torchrun+=(--local-addr="$address")
+fi
+
 child='' asked='' staging='' trainers=''
 ask() {
     asked=1

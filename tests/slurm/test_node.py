@@ -12,17 +12,20 @@ from pathlib import Path
 
 import pytest
 
+from launch.address import address_towards
 from tests.slurm.conftest import REPOSITORY
 
 NODE = REPOSITORY / "slurm" / "node.sh"
 # Options that node.sh may use: torchrun of torch 2.10, V100's, knows them, and later ones do.
-OPTIONS = {"max-restarts", "nnodes", "nproc-per-node"} | {
+OPTIONS = {"local-addr", "max-restarts", "nnodes", "nproc-per-node"} | {
     f"rdzv-{what}" for what in ("backend", "conf", "endpoint", "id")
 }
 # Stands in for `python -m torch.distributed.run`: notes its arguments, and has one trainer.
 TORCHRUN = f"""#!{sys.executable}
 import json, os, signal, subprocess, sys, time, pathlib
 notes = pathlib.Path(os.environ["NOTES"])
+if sys.argv[1].endswith("address.py"):
+    os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 if sys.argv[1] == "trainer":
     signal.signal(signal.SIGUSR1, lambda *_: ((notes / "asked").touch(), sys.exit(0)))
     (notes / "ready").touch()
@@ -97,8 +100,19 @@ def test_the_command_of_a_node(python: Path) -> None:
     trainer = str(REPOSITORY / "launch" / "train.py")
     assert told[-4:] == [trainer, "rexnet_1.0", "--note", "two words; $HOME"]
     assert {word.removeprefix("--").partition("=")[0] for word in told[2:-4]} <= OPTIONS
+    assert not [word for word in told if "local-addr" in word]  # nobody knows the way to node1 here
     assert environment["OMP_NUM_THREADS"] == "3"
     assert environment["TORCH_ELASTIC_SHUTDOWN_TIMEOUT"] == "120"
+
+
+@pytest.mark.parametrize("nodes", [1, 2])
+def test_the_others_are_told_an_address_that_reaches_this_node(python: Path, nodes: int) -> None:
+    with started(python, str(nodes), "8", "192.0.2.1:12345", "77.0", "rexnet_1.0") as process:
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=20)
+    told, _ = json.loads((python.parent / "arguments").read_text())
+    found = [word for word in told if word.startswith("--local-addr=")]
+    assert found == ([f"--local-addr={address_towards('192.0.2.1')}"] if nodes == 2 else [])
 
 
 def test_too_few_arguments() -> None:
