@@ -43,7 +43,12 @@ def choose_compile(session: Session, *, say: Callable[[str], None]) -> tuple[boo
 
 
 def _noise(session: Session) -> Batch:
-    """Returns a micro-batch of images that differ."""
+    """Returns a micro-batch of images that differ, of as many classes as they are.
+
+    Were all of one, their gradients would add up to nearly what float16 can hold at its first scale.
+    """
     batch = session.constant_batch()
+    labels = torch.arange(len(batch.labels), device=batch.labels.device) % session.classes
     drawn = torch.randn(batch.images.shape, generator=torch.Generator().manual_seed(0))
-    return replace(batch, images=drawn.to(batch.images).contiguous(memory_format=torch.channels_last))
+    images = drawn.to(batch.images).contiguous(memory_format=torch.channels_last)
+    return replace(batch, images=images, labels=labels, labels_b=labels)
