@@ -28,7 +28,7 @@ from launch.plan import make_plan
 if TYPE_CHECKING:
     from launch.engine.distributed import Place, World
 
-_JOINING = timedelta(minutes=3)  # processes wait for the one of their machine that tries to decode
+_JOINING = timedelta(minutes=1)  # and join's two: for the process of a machine that tries to decode
 _SECONDS = 4.0  # of timing the images
 
 

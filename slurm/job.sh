@@ -148,7 +148,7 @@ say "$recipe: $SLURM_JOB_NUM_NODES nodes ($SLURM_JOB_NODELIST) x $processes proc
 
 status=0 sound=1
 if [[ ${DOCTOR:-yes} != no && ! $warned ]]; then
-    REXNET_PROGRAM=doctor.py STAGE='' REXNET_ATTEMPT='' on_each_node 5 $((port + 1)) "$job.$attempt.doctor" --quick
+    REXNET_PROGRAM=doctor.py STAGE='' REXNET_ATTEMPT='' on_each_node 8 $((port + 1)) "$job.$attempt.doctor" --quick
     ((status == 0)) || sound=
 fi
 [[ ! $sound || $terminated || $warned ]] || on_each_node 0 "$port" "$job.$attempt"
