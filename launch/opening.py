@@ -21,6 +21,7 @@ from launch.engine.bad_images import most_bad
 from launch.engine.determinism import make_deterministic
 from launch.engine.distributed import Place, find_device, find_place, join
 from launch.engine.optimizer import check_backend
+from launch.engine.step import emulated
 from launch.folder import RunFolder, run_folder
 from launch.initial import read_initial, with_checksum
 from launch.plan import make_plan
@@ -140,7 +141,8 @@ def open_session(
     tried = try_decoding(resolved.feeding, place)
     timeout = timedelta(minutes=run.keeping.timeout)
     world = join(place, timeout=timeout, recorder=folder.path / "nccl")
-    require_unison(run, data, begun=facts is not None, folder=folder.path, world=world)
+    begun = facts is not None
+    require_unison(run, data, resolved=resolved, begun=begun, folder=folder.path, world=world)
     if world.recorder:
         say(f"NCCL's last collectives, should they time out: {world.recorder}*")
     say(str(plan))
@@ -160,6 +162,8 @@ def open_session(
     session.settle_decoding(tried, earlier=None if facts is None else facts["found"], say=say)
     session.settle_layout(say)
     session.settle_compile(say)
+    if hint := emulated(session.precision, device):
+        say(hint)
     if hint := idle_gpus(place.local_world_size, visible=torch.cuda.device_count()):
         say(hint)
     return session, folder

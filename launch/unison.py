@@ -15,6 +15,7 @@ from launch.data import Data
 from launch.engine.distributed import World
 from launch.engine.faults import Fault
 from launch.engine.identity import differences
+from launch.engine.step import choose_precision
 
 
 def findings(run: Run, data: Data) -> dict[str, Any]:
@@ -38,25 +39,33 @@ def findings(run: Run, data: Data) -> dict[str, Any]:
     }
 
 
-def require_unison(run: Run, data: Data, *, begun: bool, folder: Path, world: World) -> None:
+def require_unison(run: Run, data: Data, *, resolved: Run, begun: bool, folder: Path, world: World) -> None:
     """Holds what every rank has found against what rank 0 has.
 
     Args:
+        resolved: the run with what its first start found out.
         begun: whether this process sees an earlier start of the run in `folder`.
 
     Raises:
-        ValueError: some rank would train another run; on all ranks, in the same words.
+        ValueError: some rank would train another run, or in another precision, whose gradients have another
+            scale; on all ranks, in the same words.
         Fault: some rank sees no earlier start, where others do; likewise.
     """
     seen: list[Any] = [None] * world.place.world_size
-    dist.all_gather_object(seen, (findings(run, data), begun), group=world.host_group)
-    for rank, (found, _) in enumerate(seen):
+    precision = choose_precision(resolved.numerics, world.device)
+    dist.all_gather_object(seen, (findings(run, data), precision, begun), group=world.host_group)
+    for rank, (found, precision, _) in enumerate(seen):
         if what := differences(seen[0][0], found):
             raise ValueError(
                 f"rank {rank} on {world.hosts[rank]} would train another run than 0 on {world.hosts[0]}; "
                 f"what differs: {what}. All of them need the same flags and the same files"
             )
-    blind = [f"{rank} on {world.hosts[rank]}" for rank, (_, begun) in enumerate(seen) if not begun]
+        if precision != seen[0][1]:
+            raise ValueError(
+                f"the GPU of rank {rank} on {world.hosts[rank]} is for {precision}, that of rank 0 on "
+                f"{world.hosts[0]} for {seen[0][1]}: take one --precision for both, fp16 or fp32"
+            )
+    blind = [f"{rank} on {world.hosts[rank]}" for rank, (*_, begun) in enumerate(seen) if not begun]
     if 0 < len(blind) < len(seen):
         raise Fault(
             f"rank {blind[0]} sees no run in {folder}, where others do: its file system shows an old state, "

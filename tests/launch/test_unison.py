@@ -76,6 +76,14 @@ def test_other_files(data: Path, tmp_path: Path) -> None:
     assert "what differs: data.train_images 32 -> 31, data.train " in told[0]
 
 
+def test_gpus_of_other_kinds(data: Path, tmp_path: Path) -> None:
+    """The precision that each stands for is said by a stand-in."""
+    change = "from launch import unison; unison.choose_precision = lambda *_: 'bf16'"
+    code, told, attempt = start(tmp_path, data, change)
+    assert code != 0 and attempt["state"] == "user-error" and told == [f"train.py: {attempt['message']}"]
+    assert "is for bf16, that of rank 0 on " in told[0] and "take one --precision for both" in told[0]
+
+
 @pytest.mark.slow
 def test_a_folder_that_one_process_does_not_see(data: Path, tmp_path: Path) -> None:
     """On the first start nobody sees a run in it, on the second one all but one do."""
