@@ -2,6 +2,8 @@
 
 import math
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -54,13 +56,24 @@ def soonest(data: Path, out: Path, cache: Path, *, processes: int, limit: float)
     return found
 
 
+def import_seconds() -> float:
+    """The least of three imports of torch, which every start has to wait for: 1.4 s on a machine at rest."""
+    found = []
+    for _ in range(3):
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-c", "import torch"], check=True)
+        found.append(time.perf_counter() - start)
+    return min(found)
+
+
 @pytest.mark.slow
 def test_the_first_step_comes_soon(data: Path, tmp_path: Path) -> None:
-    cache = tmp_path / "cache"
+    """Within 5 s, 8 by torchrun and 15 with indexing, where torch is imported in 1.4 s."""
+    cache, unit = tmp_path / "cache", import_seconds()
     indexing = seconds_to_first_step(data, tmp_path / "first", cache, processes=0)
-    indexed = soonest(data, tmp_path / "second", cache, processes=0, limit=5)
-    under_torchrun = soonest(data, tmp_path / "third", cache, processes=1, limit=8)
+    indexed = soonest(data, tmp_path / "second", cache, processes=0, limit=3.5 * unit)
+    under_torchrun = soonest(data, tmp_path / "third", cache, processes=1, limit=5.5 * unit)
     print(f"first step after {indexing:.1f} s, indexed {indexed:.1f} s, by torchrun {under_torchrun:.1f} s")
-    assert indexing < 15
-    assert indexed < 5
-    assert under_torchrun < 8
+    assert indexing < 10.5 * unit
+    assert indexed < 3.5 * unit
+    assert under_torchrun < 5.5 * unit
