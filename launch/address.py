@@ -3,6 +3,7 @@
 A machine's own name does not always serve: the others' DNS may lack it, and its hosts file may say localhost.
 """
 
+import argparse
 import ipaddress
 import socket
 import sys
@@ -24,8 +25,18 @@ def address_towards(host: str) -> str:
     return host if ipaddress.ip_address(found.partition("%")[0]).is_loopback else found
 
 
-if __name__ == "__main__":
+def main(argv: list[str]) -> int:
+    """Returns the exit code."""
+    parser = argparse.ArgumentParser(prog="launch/address.py", description=__doc__)
+    parser.add_argument("host", help="where the job's machines meet")
+    host = parser.parse_args(argv).host
     try:
-        print(address_towards(sys.argv[1]))
+        print(address_towards(host))
     except OSError as error:
-        sys.exit(f"address.py: {sys.argv[1]}: {error}")
+        print(f"address.py: {host}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
