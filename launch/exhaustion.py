@@ -43,11 +43,13 @@ def naming_the_evaluation(images: int, *, test_size: int | None) -> AbstractCont
     """
     if test_size is not None:
         advice = f"take a --test-size below {test_size}, or None; the same command with it goes on"
-    else:
+    elif images > 1:
         advice = (
-            f"take --eval-batch {max(images // 2, 1)}. That is another run, since sums of losses depend on "
-            "it; this one goes on only where there is more memory"
+            f"take --eval-batch {images // 2}. That is another run, since sums of losses depend on it; this "
+            "one goes on only where there is more memory"
         )
+    else:
+        advice = "take more memory"
     return _naming(lambda memory, place: f"{_short(memory, place, images)} in the evaluation: {advice}")
 
 

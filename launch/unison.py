@@ -57,8 +57,8 @@ def require_unison(run: Run, data: Data, *, resolved: Run, begun: bool, folder: 
     for rank, (found, precision, _) in enumerate(seen):
         if what := differences(seen[0][0], found):
             raise ValueError(
-                f"rank {rank} on {world.hosts[rank]} would train another run than 0 on {world.hosts[0]}; "
-                f"what differs: {what}. All of them need the same flags and the same files"
+                f"rank {rank} on {world.hosts[rank]} would train another run than rank 0 on "
+                f"{world.hosts[0]}; what differs: {what}. All of them need the same flags and the same files"
             )
         if precision != seen[0][1]:
             raise ValueError(
